@@ -1,0 +1,159 @@
+"""From ``stock_basic`` and code changes to assets: one stock through all its codes, sids in order of its code."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+from zipline.assets import AssetDBWriter
+
+from engine.calendar import calendar
+from engine.errors import BadInput
+from engine.market.boards import EXCHANGES, board_of, exchange_of, is_a_share
+from engine.panels.store import Asset
+
+FINANCIAL_INDUSTRIES = frozenset({"银行", "证券", "保险"})
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Who is who.
+
+    Attributes
+    ----------
+    assets : tuple of Asset
+        In sid order; ``first_bar`` is not filled in yet.
+    sid_of : dict of str to int
+        Every code, old ones too.
+    financial : frozenset of int
+        Sids of banks, brokers and insurers by today's industry.
+    """
+
+    assets: tuple[Asset, ...]
+    sid_of: Mapping[str, int]
+    financial: frozenset[int]
+
+
+def directory(stock_basic: pl.DataFrame, code_changes: pl.DataFrame, first_days: Mapping[str, dt.date]) -> Directory:
+    """Return the assets that have a bar.
+
+    Parameters
+    ----------
+    stock_basic, code_changes : DataFrame
+        Of the lake.
+    first_days : mapping of str to date
+        The first bar of each code; a code without one is left out.
+    """
+    rows = {row["ts_code"]: row for row in stock_basic.iter_rows(named=True) if is_a_share(row["ts_code"])}
+    renamed = {old: (new, day) for old, new, day in code_changes.select("old", "new", "date").iter_rows()}
+    chains = _chains(rows, renamed, first_days)
+    assets = tuple(_asset(sid, chain, rows, first_days) for sid, chain in enumerate(chains))
+    return Directory(
+        assets=assets,
+        sid_of={code: asset.sid for asset in assets for code, _ in asset.codes},
+        financial=frozenset(asset.sid for asset in assets if rows[asset.ts_code]["industry"] in FINANCIAL_INDUSTRIES),
+    )
+
+
+Chain = list[tuple[str, dt.date | None]]
+
+
+def _chains(
+    rows: Mapping[str, Any], renamed: Mapping[str, tuple[str, dt.date]], first_days: Mapping[str, dt.date]
+) -> list[Chain]:
+    """Return each stock's codes with the day each began (None for the first), in order of the code in use."""
+    before = {new: (old, day) for old, (new, day) in renamed.items() if new in rows}
+    chains = []
+    for code in sorted(rows):
+        if code in renamed and renamed[code][0] in rows:
+            continue  # an old code: it belongs to the chain of its successor
+        chain: Chain = [(code, None)]
+        while chain[0][0] in before:
+            old, day = before[chain[0][0]]
+            if any(old == used for used, _ in chain):
+                raise BadInput(f"code_changes goes in a circle at {old}", "a code follows itself", "Correct the table.")
+            chain[:1] = [(old, None), (chain[0][0], day)]
+        if any(used in first_days for used, _ in chain):
+            chains.append(chain)
+    return chains
+
+
+def _asset(sid: int, chain: Chain, rows: Mapping[str, Any], first_days: Mapping[str, dt.date]) -> Asset:
+    oldest, newest = chain[0][0], chain[-1][0]
+    bars = [first_days[code] for code, _ in chain if code in first_days]
+    listed = rows[oldest]["list_date"] if oldest in rows else None
+    list_date = min(bars) if listed is None else listed
+    codes = tuple((code, since or min(list_date, *bars)) for code, since in chain)
+    return Asset(sid, codes, board_of(newest), list_date, rows[newest]["delist_date"], first_bar=-1)
+
+
+def write_assets(path: Path, assets: tuple[Asset, ...]) -> None:
+    """Write zipline's asset database.
+
+    A listed stock ends with the calendar, for it may trade on; a delisted one on its last session of listing,
+    and its position is closed on the session after. The name is the code: today's name would tell the future.
+    """
+    sessions = calendar().sessions
+    equities, mappings = [], []
+    for asset in assets:
+        end = _last_session(asset, sessions)
+        following = sessions[min(sessions.get_loc(end) + 1, len(sessions) - 1)]
+        equities.append(
+            {
+                "sid": asset.sid,
+                "asset_name": asset.ts_code,
+                "start_date": asset.codes[0][1],
+                "first_traded": asset.codes[0][1],
+                "end_date": end,
+                "auto_close_date": following if asset.delist_date else pd.NaT,
+                "exchange": EXCHANGES[exchange_of(asset.ts_code)],
+            }
+        )
+        mappings.extend(_mappings(asset, end))
+    frame = pd.DataFrame(equities).set_index("sid")
+    for name in ("start_date", "first_traded", "end_date", "auto_close_date"):
+        frame[name] = _nanoseconds(frame[name])
+    symbols = pd.DataFrame(mappings)
+    for name in ("start_date", "end_date"):
+        symbols[name] = _nanoseconds(symbols[name])
+    names = list(EXCHANGES.values())
+    # the writer looks exchanges up by index and later by column
+    exchanges = pd.DataFrame({"exchange": names, "canonical_name": names, "country_code": "CN"}, index=names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # zipline's own groupby
+        AssetDBWriter(str(path)).write_direct(equities=frame, equity_symbol_mappings=symbols, exchanges=exchanges)
+
+
+def _last_session(asset: Asset, sessions: pd.DatetimeIndex) -> pd.Timestamp:
+    if asset.delist_date is None:
+        return sessions[-1]
+    return sessions[max(int(np.searchsorted(sessions, pd.Timestamp(asset.delist_date))) - 1, 0)]
+
+
+def _mappings(asset: Asset, end: pd.Timestamp) -> list[dict[str, Any]]:
+    """Return the symbols of one asset with the days each was in use."""
+    starts = [pd.Timestamp(day) for _, day in asset.codes]
+    ends = [start - pd.Timedelta(days=1) for start in starts[1:]] + [max(end, starts[-1])]
+    return [
+        {
+            "sid": asset.sid,
+            "symbol": code,
+            "company_symbol": code.partition(".")[0],
+            "share_class_symbol": code.partition(".")[2],
+            "start_date": start,
+            "end_date": until,
+        }
+        for (code, _), start, until in zip(asset.codes, starts, ends, strict=True)
+    ]
+
+
+def _nanoseconds(days: pd.Series) -> pd.Series:
+    """Return dates as nanoseconds since the epoch; a missing one becomes the smallest integer, zipline's NaT."""
+    return pd.to_datetime(days).astype("datetime64[ns]").astype("int64")

@@ -1,0 +1,418 @@
+"""From the lake to a bundle: panels, assets and adjustments (``zipline ingest -b ashare``).
+
+1. The sessions are those of the exchange from the first to the last bar; the assets are the stocks with a bar.
+2. Each daily table is scattered into arrays (session, asset), in the units of ``engine.panels.store``.
+3. Last bar, last close and factor are carried through sessions without a bar.
+4. Limits are the exchange's own rows; a bar without one gets the limit of the rulebook.
+5. Names of the day and known reports become events, and events become panels.
+6. The folder is built beside its place and moved there when it is whole.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from filelock import FileLock, Timeout
+
+from bundles.adjustments import actions, adjustments, write_adjustments
+from bundles.assets import Directory, directory, write_assets
+from bundles.lake import Lake, Version
+from bundles.reports import states
+from engine import calendar, clock
+from engine import settings as settings_module
+from engine.errors import DataNotFit, Halted
+from engine.files import whole_folder
+from engine.market.boards import exchange_of
+from engine.market.limits import has_tick_floor, is_risk_warned, limit_percent, limit_prices, without_sentinels
+from engine.panels.bundle import ADJUSTMENTS_FILE, ASSETS_FILE
+from engine.panels.store import LISTED, RISK_WARNED, SUBFOLDER, SUSPENDED, TRADED, Asset, PanelWriter
+
+Array = npt.NDArray[Any]
+Step = Callable[[str], None]
+
+
+def ingest(
+    environ: Any,
+    asset_db_writer: Any,
+    minute_bar_writer: Any,
+    daily_bar_writer: Any,
+    adjustment_writer: Any,
+    calendar: Any,
+    start_session: Any,
+    end_session: Any,
+    cache: Any,
+    show_progress: bool,
+    output_dir: str,
+) -> None:
+    """Build the bundle zipline asked for; its writers are not used.
+
+    zipline has made ``output_dir`` before it calls this; until the finished folder replaces it, it stays
+    empty, and the reader takes no folder without a manifest. If the build fails it is removed.
+    """
+    place = Path(output_dir)
+    lock = FileLock(place.parent / ".ingest.lock", timeout=0)
+    try:
+        with lock:
+            _sweep(place)
+            with whole_folder(place) as beside:
+                build(Lake(settings_module.load().lake), beside, _announcer(show_progress))
+    except Timeout:
+        _remove_if_empty(place)
+        raise Halted("this bundle is being ingested", "another process holds its lock", "Wait until it ends.") from None
+    except BaseException:
+        _remove_if_empty(place)
+        raise
+
+
+def _announcer(show_progress: bool) -> Step:
+    if not show_progress:
+        return lambda step: None
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return lambda step: console.print(f"[dim]{step}[/dim]")
+
+
+def _sweep(place: Path) -> None:
+    """Remove what ingestions that died left beside this one; zipline's own folders are left alone."""
+    for path in place.parent.glob("[0-9]*"):
+        if path != place and path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    for path in place.parent.glob(".[0-9]*.partial"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_if_empty(place: Path) -> None:
+    if place.is_dir() and not any(place.iterdir()):
+        place.rmdir()
+
+
+def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
+    """Build a bundle from the newest version of a lake into an empty folder.
+
+    Parameters
+    ----------
+    lake : Lake
+        The source.
+    folder : Path
+        Where panels, assets and adjustments are written.
+    step : callable
+        Told what is being done.
+
+    Raises
+    ------
+    DataNotFit
+        The lake is empty, damaged, or its tables contradict each other.
+    """
+    version = lake.require()
+    step("bars")
+    market = _Market.read(lake, version)
+    counts: dict[str, Any] = {}
+    bars = _Bars.read(market)
+    market = market.with_first_bars(bars.last_bar)
+    writer = PanelWriter(folder / SUBFOLDER, market.days, market.assets)
+    step("factors and market cap")
+    factor = _adj_factor(market, bars)
+    _write_bars(writer, market, bars, factor)
+    step("names, suspensions and limits")
+    status = _status(market, bars)
+    writer.field("status", status)
+    counts["limits_by_rule"] = _write_limits(writer, market, bars, status)
+    step("reports")
+    counts["report_states"] = _write_reports(writer, market)
+    _write_indexes(writer, market)
+    step("assets and adjustments")
+    found = adjustments(actions(_with_sid(market, "dividend"), market.days), factor, bars.last_bar)
+    counts |= {
+        "splits": len(found.splits),
+        "cash_dividends": len(found.payouts),
+        "suspected_rights_issues": found.unexplained,
+        "plans_without_effect": found.without_effect,
+        "undated_reports": version.notes.get("undated", {}),
+        "bars": int((bars.last_bar == np.arange(len(market.days))[:, None]).sum()),
+    }
+    write_assets(folder / ASSETS_FILE, market.assets)
+    write_adjustments(folder / ADJUSTMENTS_FILE, found, market.days)
+    writer.finish(
+        {
+            "data_id": version.data_id,
+            "lineage": list(version.lineage),
+            "label": version.label,
+            "made": clock.now().isoformat(timespec="seconds"),
+            "counts": counts,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Market:
+    """The axes of the panels and the tables behind them."""
+
+    lake: Lake
+    version: Version
+    days: npt.NDArray[np.datetime64]
+    who: Directory
+    assets: tuple[Asset, ...]
+    row_of_day: npt.NDArray[np.int32] = field(repr=False)
+    sid_frame: pl.DataFrame = field(repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Sessions, assets."""
+        return len(self.days), len(self.assets)
+
+    @classmethod
+    def read(cls, lake: Lake, version: Version) -> _Market:
+        """Find the sessions and the assets."""
+        keys = [
+            frame.lazy()
+            .group_by("ts_code")
+            .agg(first=pl.col("trade_date").min(), last=pl.col("trade_date").max())
+            .collect()
+            for frame in lake.frames(version, "daily", ["ts_code", "trade_date", "vol"])
+        ]
+        spans = pl.concat(keys).group_by("ts_code").agg(pl.col("first").min(), pl.col("last").max())
+        who = directory(
+            lake.frame(version, "stock_basic"),
+            lake.frame(version, "code_changes"),
+            dict(spans.select("ts_code", "first").iter_rows()),
+        )
+        if not who.assets:
+            raise DataNotFit(
+                "the lake has no bar of an A share", "stock_basic and daily do not meet", "Import both again."
+            )
+        known = calendar.sessions()
+        first, last = (np.datetime64(day) for day in (spans["first"].min(), spans["last"].max()))
+        days = known[(known >= first) & (known <= last)]
+        row_of_day = np.full(int((days[-1] - days[0]).astype(int)) + 1, -1, dtype=np.int32)
+        row_of_day[(days - days[0]).astype(int)] = np.arange(len(days), dtype=np.int32)
+        sids = pl.DataFrame(
+            {"ts_code": list(who.sid_of), "sid": list(who.sid_of.values())},
+            schema={"ts_code": pl.String, "sid": pl.Int32},
+        )
+        return cls(lake, version, days, who, who.assets, row_of_day, sids)
+
+    def with_first_bars(self, last_bar: npt.NDArray[np.int32]) -> _Market:
+        """Fill in where each asset's bars begin."""
+        has = last_bar[-1] >= 0
+        first = np.where(has, (last_bar < 0).sum(axis=0), -1)
+        assets = tuple(
+            Asset(asset.sid, asset.codes, asset.board, asset.list_date, asset.delist_date, int(first[asset.sid]))
+            for asset in self.assets
+        )
+        return _Market(self.lake, self.version, self.days, self.who, assets, self.row_of_day, self.sid_frame)
+
+    def rows_of(self, days: pl.Series) -> Array:
+        """Return the rows of session days; -1 outside the panels."""
+        offset = days.cast(pl.Int32).to_numpy() - int(self.days[0].astype(int))
+        inside = (offset >= 0) & (offset < len(self.row_of_day))
+        return np.where(inside, self.row_of_day[np.where(inside, offset, 0)], -1)
+
+    def first_rows_from(self, days: Array) -> Array:
+        """Return the row of the first session on or after each day; days before the first give 0."""
+        return np.searchsorted(self.days, days.astype("datetime64[D]"))
+
+    def cells(self, endpoint: str, columns: Sequence[str]) -> Any:
+        """Yield (rows, sids, frame) of a daily table, part by part, without what no panel can hold."""
+        for frame in self.lake.frames(self.version, endpoint, ["ts_code", "trade_date", *columns]):
+            joined = frame.join(self.sid_frame, on="ts_code", how="inner", maintain_order="left")
+            rows = self.rows_of(joined["trade_date"])
+            inside = rows >= 0
+            yield rows[inside], joined["sid"].to_numpy()[inside], joined.filter(pl.Series(inside))
+
+
+def _with_sid(market: _Market, endpoint: str) -> pl.DataFrame:
+    frame = market.lake.frame(market.version, endpoint)
+    return frame.join(market.sid_frame, on="ts_code", how="inner", maintain_order="left")
+
+
+def _fen(prices: pl.Series) -> npt.NDArray[np.int32]:
+    """Return prices as whole fen; a missing one is 0."""
+    return np.rint(prices.fill_null(0).to_numpy() * 100).astype(np.int32)
+
+
+def _filled(values: pl.Series) -> npt.NDArray[np.float64]:
+    """Return numbers with NaN for a missing one."""
+    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _last_at_or_before(rows: Array, sids: Array, shape: tuple[int, int]) -> npt.NDArray[np.int32]:
+    """Return, for each cell, the index of the asset's last event so far, -1 before the first.
+
+    Parameters
+    ----------
+    rows, sids : arrays of int
+        Where the events are, ordered by time within an asset; rows at or beyond the end are left out.
+    shape : (sessions, assets)
+    """
+    pointer = np.full(shape, -1, dtype=np.int32)
+    inside = rows < shape[0]
+    index = np.arange(len(rows), dtype=np.int32)[inside]
+    np.maximum.at(pointer, (rows[inside], sids[inside]), index)
+    np.maximum.accumulate(pointer, axis=0, out=pointer)
+    return pointer
+
+
+@dataclass
+class _Bars:
+    """The daily table as arrays."""
+
+    prices: dict[str, npt.NDArray[np.int32]]
+    volume: npt.NDArray[np.float64]
+    amount: npt.NDArray[np.float64]
+    last_bar: npt.NDArray[np.int32]
+
+    @property
+    def traded(self) -> npt.NDArray[np.bool_]:
+        """Where there is a bar with volume."""
+        return self.volume > 0
+
+    @classmethod
+    def read(cls, market: _Market) -> _Bars:
+        """Scatter the daily table; a row without volume is no bar."""
+        names = ("open", "high", "low", "close", "pre_close")
+        prices = {name: np.zeros(market.shape, dtype=np.int32) for name in names}
+        volume, amount = np.zeros(market.shape), np.zeros(market.shape)
+        for rows, sids, frame in market.cells("daily", [*names, "vol", "amount"]):
+            bar = frame["vol"].to_numpy() > 0
+            at = rows[bar], sids[bar]
+            for name in names:
+                prices[name][at] = _fen(frame[name])[bar]
+            volume[at] = np.rint(frame["vol"].to_numpy()[bar] * 100)
+            amount[at] = frame["amount"].to_numpy()[bar] * 1000
+        marks = np.where(volume > 0, np.arange(market.shape[0], dtype=np.int32)[:, None], np.int32(-1))
+        return cls(prices, volume, amount, np.maximum.accumulate(marks, axis=0))
+
+
+def _carried(values: Array, last_bar: npt.NDArray[np.int32], before: Any) -> Array:
+    """Return the value of the last bar in every cell, ``before`` where there is none yet."""
+    picked = np.take_along_axis(values, np.maximum(last_bar, 0), axis=0)
+    picked[last_bar < 0] = before
+    return picked
+
+
+def _adj_factor(market: _Market, bars: _Bars) -> npt.NDArray[np.float64]:
+    """Return the carried factor; every bar must have one."""
+    factor = np.full(market.shape, np.nan)
+    for rows, sids, frame in market.cells("adj_factor", ["adj_factor"]):
+        factor[rows, sids] = _filled(frame["adj_factor"])
+    lacking = np.argwhere(bars.traded & np.isnan(factor))
+    if len(lacking):
+        row, sid = lacking[0]
+        raise DataNotFit(
+            f"{len(lacking)} bars have no adj_factor",
+            f"the first is {market.assets[sid].ts_code} on {market.days[row]}",
+            "Import the missing rows of adj_factor.",
+        )
+    return _carried(factor, bars.last_bar, np.nan)
+
+
+def _write_bars(writer: PanelWriter, market: _Market, bars: _Bars, factor: npt.NDArray[np.float64]) -> None:
+    for name, values in bars.prices.items():
+        writer.field(name, values)
+    writer.field("volume", bars.volume)
+    writer.field("amount", bars.amount)
+    writer.field("adj_factor", factor)
+    writer.field("last_bar", bars.last_bar)
+    writer.field("last_close", _carried(bars.prices["close"], bars.last_bar, 0))
+    basic = {name: np.full(market.shape, np.nan) for name in ("turnover_rate", "total_mv")}
+    for rows, sids, frame in market.cells("daily_basic", list(basic)):
+        for name, values in basic.items():
+            values[rows, sids] = _filled(frame[name])
+    for name, values in basic.items():
+        writer.field(name, values)
+
+
+def _status(market: _Market, bars: _Bars) -> npt.NDArray[np.uint8]:
+    """Return the status bits of every cell."""
+    status = np.where(bars.traded, np.uint8(TRADED), np.uint8(0))
+    for rows, sids, frame in market.cells("suspend_d", ["suspend_type", "suspend_timing"]):
+        whole_day = ((frame["suspend_type"] == "S") & frame["suspend_timing"].is_null()).to_numpy()
+        status[rows[whole_day], sids[whole_day]] |= SUSPENDED
+    for asset in market.assets:
+        first = int(market.first_rows_from(np.array([min(asset.list_date, asset.codes[0][1])]))[0])
+        gone = int(market.first_rows_from(np.array([asset.delist_date]))[0]) if asset.delist_date else market.shape[0]
+        status[first:gone, asset.sid] |= LISTED
+    status[_risk_warned(market)] |= RISK_WARNED
+    return status
+
+
+def _risk_warned(market: _Market) -> npt.NDArray[np.bool_]:
+    """Return where the name of the day, or the exchange's own list, marks special treatment (SPEC 13.5)."""
+    names = _with_sid(market, "namechange").filter(pl.col("start_date").is_not_null() & pl.col("name").is_not_null())
+    names = names.sort("sid", "start_date", maintain_order=True)
+    rows = market.first_rows_from(names["start_date"].to_numpy())
+    pointer = _last_at_or_before(rows, names["sid"].to_numpy(), market.shape)
+    warned = np.array([is_risk_warned(name) for name in names["name"]] + [False])
+    result = warned[pointer]
+    for rows, sids, _ in market.cells("stock_st", []):
+        result[rows, sids] = True
+    return result
+
+
+def _write_limits(writer: PanelWriter, market: _Market, bars: _Bars, status: npt.NDArray[np.uint8]) -> int:
+    """Write the price limits and return how many bars had no row of the exchange."""
+    up, down = (np.zeros(market.shape, dtype=np.int64) for _ in range(2))
+    has_row = np.zeros(market.shape, dtype=bool)
+    pre_close = bars.prices["pre_close"].astype(np.int64)
+    for rows, sids, frame in market.cells("stk_limit", ["up_limit", "down_limit"]):
+        limits = (_fen(frame[name]).astype(np.int64) for name in ("up_limit", "down_limit"))
+        up[rows, sids], down[rows, sids] = without_sentinels(*limits, pre_close[rows, sids])
+        has_row[rows, sids] = True
+    lacking = bars.traded & ~has_row & (pre_close > 0) & ~_listing_days(market)
+    rows, sids = np.nonzero(lacking)
+    percent, floor = _rule(market, rows, sids, (status[rows, sids] & RISK_WARNED) != 0)
+    up[rows, sids], down[rows, sids] = limit_prices(pre_close[rows, sids], percent, floor)
+    writer.field("up_limit", up.astype(np.int32))
+    writer.field("down_limit", down.astype(np.int32))
+    return int((bars.traded & ~has_row).sum())
+
+
+def _listing_days(market: _Market) -> npt.NDArray[np.bool_]:
+    """Return the first five sessions of each listing: without the exchange's row their limit is not known."""
+    mask = np.zeros(market.shape, dtype=bool)
+    for asset in market.assets:
+        if np.datetime64(asset.list_date) >= market.days[0]:
+            first = int(market.first_rows_from(np.array([asset.list_date]))[0])
+            mask[first : first + 5, asset.sid] = True
+    return mask
+
+
+def _rule(market: _Market, rows: Array, sids: Array, warned: Array) -> tuple[Array, Array]:
+    """Return percent and one-tick floor of cells by the rulebook."""
+    percent, floor = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=bool)
+    keys: dict[Any, tuple[int, bool]] = {}
+    for at, (row, sid, is_warned) in enumerate(zip(rows.tolist(), sids.tolist(), warned.tolist(), strict=True)):
+        asset = market.assets[sid]
+        key = row, asset.board, is_warned
+        if key not in keys:
+            day = market.days[row].astype(dt.date)
+            keys[key] = limit_percent(asset.board, is_warned, day), has_tick_floor(exchange_of(asset.ts_code), day)
+        percent[at], floor[at] = keys[key]
+    return percent, floor
+
+
+def _write_reports(writer: PanelWriter, market: _Market) -> int:
+    """Write the states of the reports and which of them holds in each cell."""
+    known = states(_with_sid(market, "income"), _with_sid(market, "balancesheet"), market.who.financial)
+    writer.field("report", _last_at_or_before(market.first_rows_from(known.known_at), known.sids, market.shape))
+    writer.reports(known.columns)
+    return len(known.sids)
+
+
+def _write_indexes(writer: PanelWriter, market: _Market) -> None:
+    frame = market.lake.frame(market.version, "index_daily")
+    rows = market.rows_of(frame["trade_date"])
+    for (code,), group in frame.with_columns(row=pl.Series(rows)).filter(pl.col("row") >= 0).group_by("ts_code"):
+        for price in ("open", "close"):
+            values = np.full(market.shape[0], np.nan)
+            values[group["row"].to_numpy()] = _filled(group[price])
+            writer.index(str(code), price, values)

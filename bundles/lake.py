@@ -1,0 +1,289 @@
+"""The lake: append-only Parquet, every row with the day after whose close it was known.
+
+::
+
+    lake/
+      versions/000001.json   what the lake consisted of after each append; the highest number is now
+      daily/000001-2010.parquet
+      ...
+
+An append writes its files beside, moves them in, and at last writes the next version file. A file no version
+names does not exist for a reader, so a process may die anywhere.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from filelock import FileLock, Timeout
+
+from bundles.endpoints import ENDPOINTS, Endpoint
+from engine.errors import DataNotFit, Halted, LakeDamaged
+from engine.files import fsync_path, read_json, sha256_of, write_json
+
+KNOWN_AT = "known_at"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of the lake.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the lake.
+    rows : int
+        How many it holds.
+    sha256 : str
+        Of its bytes.
+    fetched_at : date
+        When it came in; outside the lake's identity.
+    restates : bool
+        Whether it holds keys that an earlier part holds too.
+    """
+
+    path: str
+    rows: int
+    sha256: str
+    fetched_at: dt.date
+    restates: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a version file says of it."""
+        return {**self.__dict__, "fetched_at": self.fetched_at.isoformat()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Part:
+        """Read it from a version file."""
+        return cls(**{**value, "fetched_at": dt.date.fromisoformat(value["fetched_at"])})
+
+
+@dataclass(frozen=True)
+class Version:
+    """The lake after an append.
+
+    Attributes
+    ----------
+    number : int
+        Counted from 1; 0 is the empty lake.
+    parts : dict of str to tuple of Part
+        By endpoint, oldest first.
+    lineage : tuple of str
+        The data ids of all versions up to this one.
+    label : str
+        What the data are, where that must be said ("synthetic").
+    notes : dict
+        Counts worth keeping, by endpoint.
+    """
+
+    number: int
+    parts: Mapping[str, tuple[Part, ...]]
+    lineage: tuple[str, ...]
+    label: str
+    notes: Mapping[str, Any]
+
+    @property
+    def data_id(self) -> str:
+        """The identity of the content: equal data, equal id, whenever they were fetched."""
+        return self.lineage[-1]
+
+
+EMPTY = Version(0, {}, ("empty",), "", {})
+
+
+def data_id(parts: Mapping[str, Sequence[Part]]) -> str:
+    """Return the identity of a set of parts."""
+    content = {name: [part.sha256 for part in files] for name, files in parts.items()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Lake:
+    """The lake in a folder.
+
+    Parameters
+    ----------
+    root : Path
+        Its folder; made at the first append.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def version(self) -> Version:
+        """Return the newest version."""
+        files = sorted((self.root / "versions").glob("[0-9]*.json"))
+        if not files:
+            return EMPTY
+        value = read_json(files[-1])
+        parts = {name: tuple(Part.from_json(part) for part in entries) for name, entries in value["parts"].items()}
+        return Version(value["number"], parts, tuple(value["lineage"]), value["label"], value["notes"])
+
+    def require(self) -> Version:
+        """Return the newest version of a lake that has data.
+
+        Raises
+        ------
+        DataNotFit
+            The lake is empty.
+        """
+        version = self.version()
+        if not version.number:
+            raise DataNotFit(f"the lake {self.root} is empty", "nothing was imported", "Run `ashare data import DIR`.")
+        return version
+
+    def frames(self, version: Version, endpoint: str, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        """Yield the rows of an endpoint, each key once unless it keeps versions; part by part where that can be.
+
+        Parameters
+        ----------
+        version : Version
+            What to read.
+        endpoint : str
+            Its name.
+        columns : sequence of str, optional
+            Which columns; by default all, ``known_at`` among them.
+        """
+        spec, parts = ENDPOINTS[endpoint], version.parts.get(endpoint, ())
+        if spec.keeps_versions or not any(part.restates for part in parts):
+            yield from (self._read(part, columns) for part in parts)
+            return
+        wanted = None if columns is None else list(dict.fromkeys([*columns, *spec.key]))
+        rows = pl.concat([self._read(part, wanted) for part in parts])
+        last = rows.unique(spec.key, keep="last", maintain_order=True)
+        yield last if columns is None else last.select(columns)
+
+    def frame(self, version: Version, endpoint: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return all rows of an endpoint in one frame; empty with its columns where there are none."""
+        frames = list(self.frames(version, endpoint, columns))
+        if frames:
+            return pl.concat(frames)
+        types = {name: column.dtype for name, column in ENDPOINTS[endpoint].schema.columns().items()}
+        empty = pl.DataFrame(schema={**types, KNOWN_AT: pl.Date})
+        return empty if columns is None else empty.select(columns)
+
+    def _read(self, part: Part, columns: Sequence[str] | None) -> pl.DataFrame:
+        try:
+            return pl.read_parquet(self.root / part.path, columns=None if columns is None else list(columns))
+        except (FileNotFoundError, pl.exceptions.ComputeError) as error:
+            raise LakeDamaged(
+                f"{part.path} of the lake cannot be read", str(error), "Restore it from a backup, or import again."
+            ) from None
+
+    def verify(self, version: Version) -> None:
+        """Compare every file of a version with its hash.
+
+        Raises
+        ------
+        LakeDamaged
+            A file is missing or differs.
+        """
+        for part in (part for parts in version.parts.values() for part in parts):
+            path = self.root / part.path
+            if not path.is_file() or sha256_of(path) != part.sha256:
+                state = "differs from its hash" if path.is_file() else "is missing"
+                raise LakeDamaged(f"{part.path} of the lake", state, "Restore it from a backup, or import again.")
+
+    def append(self) -> Append:
+        """Begin an append; use it as a context manager."""
+        return Append(self)
+
+
+class Append:
+    """One append to the lake: staged parts become the next version at ``commit``, or nothing remains.
+
+    Raises
+    ------
+    Halted
+        Another process is appending.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self._staging = lake.root / ".staging"
+        self._staged: dict[str, list[Part]] = {}
+        self._lock = FileLock(lake.root / ".lock", timeout=0)
+
+    def __enter__(self) -> Append:
+        self.lake.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise Halted("the lake is being written", "another process holds its lock", "Wait until it ends.") from None
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self.base = self.lake.version()
+        self._sweep()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        shutil.rmtree(self._staging, ignore_errors=True)
+        if not any(path.name != ".lock" for path in self.lake.root.iterdir()):
+            shutil.rmtree(self.lake.root)  # a lake that never was leaves no trace
+        self._lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what a process left behind that died before its version was written."""
+        named = {part.path for parts in self.base.parts.values() for part in parts}
+        for name in ENDPOINTS:
+            for path in (self.lake.root / name).glob("*.parquet"):
+                if path.relative_to(self.lake.root).as_posix() not in named:
+                    path.unlink()
+
+    def add(
+        self, endpoint: Endpoint, stem: str, rows: pl.DataFrame, fetched_at: dt.date, restates: bool = False
+    ) -> None:
+        """Stage one part.
+
+        Parameters
+        ----------
+        endpoint : Endpoint
+            Where it belongs.
+        stem : str
+            A name for the file, unique within the append and endpoint.
+        rows : DataFrame
+            Checked rows with ``known_at``.
+        fetched_at : date
+            When they came in.
+        restates : bool
+            Whether an earlier part holds some of their keys.
+        """
+        relative = f"{endpoint.name}/{self.base.number + 1:06d}-{stem}.parquet"
+        path = self._staging / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows.write_parquet(path, compression="zstd", compression_level=1, statistics=False)
+        fsync_path(path)
+        part = Part(relative, rows.height, sha256_of(path), fetched_at, restates)
+        self._staged.setdefault(endpoint.name, []).append(part)
+
+    def commit(self, label: str, notes: Mapping[str, Any]) -> Version:
+        """Move the staged parts in and write the next version; without parts the lake stays as it is."""
+        if not self._staged:
+            return self.base
+        parts = {name: tuple(files) for name, files in self.base.parts.items()}
+        for name, staged in self._staged.items():
+            for part in staged:
+                (self.lake.root / part.path).parent.mkdir(exist_ok=True)
+                (self._staging / part.path).rename(self.lake.root / part.path)
+            fsync_path(self.lake.root / name)
+            parts[name] = parts.get(name, ()) + tuple(staged)
+        number = self.base.number + 1
+        lineage = (*(self.base.lineage if self.base.number else ()), data_id(parts))
+        version = Version(number, parts, lineage, label or self.base.label, dict(notes))
+        write_json(
+            self.lake.root / "versions" / f"{number:06d}.json",
+            {
+                "number": number,
+                "parts": {name: [part.to_json() for part in files] for name, files in sorted(parts.items())},
+                "lineage": list(lineage),
+                "label": version.label,
+                "notes": version.notes,
+            },
+        )
+        return version

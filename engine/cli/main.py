@@ -1,0 +1,87 @@
+"""``ashare``: commands are named here and loaded when they are called, so that help is there at once."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "init": "engine.cli.setup:init",
+    "factor": "engine.cli.factor:factor",
+    "train": "engine.cli.model:train",
+    "models": "engine.cli.model:models",
+    "backtest": "engine.cli.backtest:backtest",
+    "report": "engine.cli.backtest:report",
+}
+"""Commands of the engine; ``data`` and ``demo`` come from the bundles by entry point."""
+
+GROUP = "ashare.commands"
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted([*COMMANDS, *(entry.name for entry in entry_points(group=GROUP))])
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import a command."""
+        if name in COMMANDS:
+            module, _, attribute = COMMANDS[name].partition(":")
+            return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+        for entry in entry_points(group=GROUP, name=name):
+            return entry.load()  # type: ignore[no-any-return]
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with what each is for, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _PURPOSE.get(name, "")) for name in self.list_commands(ctx)])
+
+
+_PURPOSE = {
+    "init": "make zipline load the engine",
+    "data": "import market data into the lake and look at it",
+    "factor": "factor values for research",
+    "train": "train a model for every month of a range",
+    "models": "the model registry",
+    "backtest": "run a strategy with the defaults filled in",
+    "report": "render a run's tear-sheet again",
+    "demo": "the whole chain on a synthetic market",
+}
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(package_name="zipline-ashare", prog_name="ashare")
+@click.pass_context
+def ashare(ctx: click.Context, debug: bool) -> None:
+    """Trade mainland-China shares with zipline: data, factors, models, backtests."""
+    ctx.obj = {"debug": debug}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; any failure is one line and an exit code, a traceback only with ``--debug``."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        result: Any = ashare.main(given, prog_name="ashare", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit("Aborted.")
+    except click.ClickException as error:
+        if "--debug" in given:
+            raise
+        error.show()
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        click.echo(
+            f"Error: unexpected {type(error).__name__}: {error}. Run `ashare --debug ...` for the place.", err=True
+        )
+        sys.exit(1)
+    sys.exit(result if isinstance(result, int) else 0)

@@ -1,0 +1,1 @@
+"""Fills, costs and the blotter: one implementation for backtest and paper trading."""

@@ -1,0 +1,218 @@
+"""zipline's blotter under A-share rules: day orders, filled or refused with a reason at the next session."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import pandas as pd
+from zipline.assets import Asset, Equity
+from zipline.finance.blotter import SimulationBlotter
+from zipline.finance.commission import NoCommission
+from zipline.finance.slippage import LiquidityExceeded, NoSlippage
+from zipline.finance.transaction import Transaction, create_transaction
+
+from engine.execution.costs import Fees, account_commission
+from engine.execution.fills import Bar, Order, Outcome, Terms, settle
+from engine.panels.bars import PanelBarReader
+from engine.panels.store import LISTED
+from engine.panels.store import Asset as Listing
+from engine.settings import ExecutionSettings
+from engine.types import Reason, Side
+
+
+class Account(Protocol):
+    """What the blotter must know of the ledger at the open."""
+
+    def cash(self) -> float:
+        """Return the cash, CNY."""
+        ...
+
+    def shares(self, asset: Asset) -> int:
+        """Return the shares held."""
+        ...
+
+
+@dataclass(frozen=True)
+class OrderRow:
+    """One order in one session: a row of ``orders.parquet``."""
+
+    order_id: str
+    decided: dt.date
+    session: dt.date | None
+    ts_code: str
+    side: Side
+    requested: int
+    filled: int
+    price: float
+    commission: float
+    stamp_duty: float
+    transfer_fee: float
+    reason: Reason
+
+
+class AShareBlotter(SimulationBlotter):  # type: ignore[misc]
+    """Holds the orders of a session until the next, then lets ``fills.settle`` decide.
+
+    Parameters
+    ----------
+    bars : PanelBarReader
+        The market.
+    settings : ExecutionSettings
+        Fill price, costs, cuts.
+
+    Notes
+    -----
+    A script's ``set_commission`` replaces the account's commission, its ``set_slippage`` adds on top of the
+    fill price (by the ratio it makes of the session's close); duties and rules always apply.
+    """
+
+    def __init__(self, bars: PanelBarReader, settings: ExecutionSettings) -> None:
+        super().__init__(equity_slippage=NoSlippage(), equity_commission=_AccountCommission())
+        self.bars, self.settings = bars, settings
+        self.rows: list[OrderRow] = []
+        self._account: Account | None = None
+        self._queue: list[str] = []
+        self._placed = 0
+
+    def attach(self, account: Account) -> None:
+        """Say whose cash and shares the orders trade."""
+        self._account = account
+
+    def order(self, asset: Asset, amount: int, style: Any, order_id: str | None = None) -> str | None:
+        """Place a day order for the next session; the id counts the orders of the session.
+
+        Stop orders are refused at once: no daily bar says whether a stop was met before or after.
+        """
+        session = self._session()
+        placed = super().order(asset, amount, style, order_id or f"{session:%Y%m%d}-{self._placed + 1:05d}")
+        if placed is None:
+            return None
+        self._placed += 1
+        if self.orders[placed].stop is not None:
+            self._record(Outcome(self._as_order(placed, session), 0, math.nan, Fees(), Reason.STOP_ORDER), placed, None)
+            self.reject(placed, Reason.STOP_ORDER)
+        else:
+            self._queue.append(placed)
+        return placed
+
+    def get_transactions(self, bar_data: Any) -> tuple[list[Transaction], list[dict[str, Any]], list[Any]]:
+        """Settle every order of the session before: each is filled or dies, with its reason on record."""
+        queue, self._queue, self._placed = self._queue, [], 0
+        if not queue:
+            return [], [], []
+        assert self._account is not None, "the blotter was never attached to an account"
+        session = self._session()
+        for order_id in queue:
+            if not self.orders[order_id].open:
+                self._record(
+                    Outcome(self._as_order(order_id, session), 0, math.nan, Fees(), Reason.CANCELLED), order_id, session
+                )
+        live = [self._as_order(order_id, session) for order_id in queue if self.orders[order_id].open]
+        held = {order.sid: self._account.shares(self.orders[order.order_id].asset) for order in live}
+        transactions, commissions = [], []
+        for outcome in settle(live, self._bar_of(session), self._account.cash(), held, self._terms(session, bar_data)):
+            self._record(outcome, outcome.order.order_id, session)
+            if outcome.filled:
+                transaction, commission = self._execute(outcome)
+                transactions.append(transaction)
+                commissions.append(commission)
+        closed = [self.orders[order.order_id] for order in live if not self.orders[order.order_id].open]
+        for order in live:
+            self.cancel(order.order_id)
+        return transactions, commissions, closed
+
+    def unsettled(self) -> Iterator[OrderRow]:
+        """Yield a row for each order that no session was left for."""
+        session = self._session()
+        for order_id in self._queue:
+            outcome = Outcome(self._as_order(order_id, session), 0, math.nan, Fees(), Reason.RUN_ENDED)
+            yield self._row(outcome, order_id, None)
+
+    def _session(self) -> dt.date:
+        return self.current_dt.date()
+
+    def _listing(self, asset: Asset) -> Listing:
+        return self.bars.panels.assets[asset.sid]
+
+    def _as_order(self, order_id: str, session: dt.date) -> Order:
+        placed = self.orders[order_id]
+        listing = self._listing(placed.asset)
+        return Order(
+            order_id=order_id,
+            sid=placed.asset.sid,
+            ts_code=listing.code_on(session),
+            board=listing.board,
+            side=Side.BUY if placed.amount > 0 else Side.SELL,
+            shares=abs(int(placed.amount)),
+            limit=placed.limit,
+        )
+
+    def _bar_of(self, session: dt.date) -> Any:
+        row = self.bars.panels.row(pd.Timestamp(session))
+        names = ("open", "close", "up_limit", "down_limit", "volume", "amount")
+
+        def bar(sid: int) -> Bar:
+            values = (self.bars.row_values(name, row)[sid] for name in names)
+            return Bar(*values, listed=bool(self.bars.row_values("status", row)[sid] & LISTED))
+
+        return bar
+
+    def _terms(self, session: dt.date, bar_data: Any) -> Terms:
+        commission, slippage = self.commission_models[Equity], self.slippage_models[Equity]
+        own_commission, own_slippage = not isinstance(commission, _AccountCommission), type(slippage) is not NoSlippage
+
+        def charge(order: Order, shares: int, price: float) -> float:
+            if not own_commission:
+                return account_commission(shares * price, self.settings)
+            signed = shares if order.side is Side.BUY else -shares
+            fill = SimpleNamespace(amount=signed, price=price, asset=self.orders[order.order_id].asset)
+            return float(commission.calculate(self.orders[order.order_id], fill))
+
+        def slip(order: Order, price: float) -> float:
+            if not own_slippage:
+                return price
+            placed = self.orders[order.order_id]
+            try:
+                slipped, _ = slippage.process_order(bar_data, placed)
+            except LiquidityExceeded:
+                return price
+            return price if slipped is None else price * slipped / bar_data.current(placed.asset, "close")
+
+        return Terms(session, self.settings, charge, slip)
+
+    def _execute(self, outcome: Outcome) -> tuple[Transaction, dict[str, Any]]:
+        order = self.orders[outcome.order.order_id]
+        amount = outcome.filled if outcome.order.side is Side.BUY else -outcome.filled
+        transaction = create_transaction(order, self.current_dt, outcome.price, amount)
+        order.filled += amount
+        order.commission += outcome.fees.total
+        order.dt = self.current_dt
+        return transaction, {"asset": order.asset, "order": order, "cost": outcome.fees.total}
+
+    def _record(self, outcome: Outcome, order_id: str, session: dt.date | None) -> None:
+        self.rows.append(self._row(outcome, order_id, session))
+
+    def _row(self, outcome: Outcome, order_id: str, session: dt.date | None) -> OrderRow:
+        return OrderRow(
+            order_id=order_id,
+            decided=self.orders[order_id].created.date(),
+            session=session,
+            ts_code=outcome.order.ts_code,
+            side=outcome.order.side,
+            requested=outcome.order.shares,
+            filled=outcome.filled,
+            price=outcome.price,
+            commission=outcome.fees.commission,
+            stamp_duty=outcome.fees.stamp_duty,
+            transfer_fee=outcome.fees.transfer_fee,
+            reason=outcome.reason,
+        )
+
+
+class _AccountCommission(NoCommission):  # type: ignore[misc]
+    """Marks that the account's commission of the settings applies."""

@@ -1,0 +1,271 @@
+"""From a session's orders to their fills: pure, and the only place that decides what trades.
+
+1. Sells first, then buys, each in the order they were placed (buys are placed in rank order).
+2. An order meets the session's bar: none, or at a limit: refused. The price, slippage on top, is worse than
+   the order's own limit: refused.
+3. What is left of it is cut: by what is sellable or by cash, by the share of the day's volume, to whole lots.
+4. What remains fills at one price; the rest dies with the session, with the reason of the cut that bound.
+
+T+1 holds by construction: ``sellable`` is what was held before the session's purchases.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from engine.execution.costs import Fees, account_commission, fees_of
+from engine.market.boards import exchange_of
+from engine.market.lots import buy_quantity, lot, sell_quantity
+from engine.settings import ExecutionSettings
+from engine.types import Board, Reason, Side
+
+
+@dataclass(frozen=True)
+class Order:
+    """A wish to trade in one session.
+
+    Attributes
+    ----------
+    order_id : str
+        Unique and reproducible.
+    sid : int
+        The asset.
+    ts_code : str
+        Its code on the day.
+    board : Board
+        Where it is listed.
+    side : Side
+        Buy or sell.
+    shares : int
+        How many, positive.
+    limit : float or None
+        The worst acceptable price, CNY.
+    """
+
+    order_id: str
+    sid: int
+    ts_code: str
+    board: Board
+    side: Side
+    shares: int
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What the market did with one asset in the session; prices in fen, 0 where there is none."""
+
+    open: int
+    close: int
+    up_limit: int
+    down_limit: int
+    volume: float
+    amount: float
+    listed: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an order ended.
+
+    Attributes
+    ----------
+    order : Order
+        The order.
+    filled : int
+        Shares traded.
+    price : float
+        CNY a share; NaN where nothing was filled.
+    fees : Fees
+        What it cost.
+    reason : Reason
+        ``FILLED``, or why it got nothing or less.
+    """
+
+    order: Order
+    filled: int
+    price: float
+    fees: Fees
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for every fill of a session.
+
+    Attributes
+    ----------
+    day : date
+        The session.
+    settings : ExecutionSettings
+        Fill price, participation, rounding, cash check.
+    commission : callable
+        From an order, shares and price in CNY to the commission, CNY.
+    slipped : callable
+        From an order and its price in CNY to the price with slippage on top.
+    """
+
+    day: dt.date
+    settings: ExecutionSettings
+    commission: Callable[[Order, int, float], float]
+    slipped: Callable[[Order, float], float] = lambda order, price: price
+
+    @classmethod
+    def of(cls, day: dt.date, settings: ExecutionSettings) -> Terms:
+        """Return the terms of the settings alone."""
+        return cls(day, settings, lambda order, shares, price: account_commission(shares * price, settings))
+
+
+@dataclass
+class _Book:
+    """What is left while a session's orders are worked through."""
+
+    cash: float
+    sellable: dict[int, int]
+    taken: dict[int, int] = field(default_factory=dict)
+
+
+def settle(
+    orders: Iterable[Order], bar_of: Callable[[int], Bar], cash: float, sellable: Mapping[int, int], terms: Terms
+) -> Iterator[Outcome]:
+    """Work through a session's orders.
+
+    Parameters
+    ----------
+    orders : iterable of Order
+        In the order they were placed.
+    bar_of : callable
+        The session's bar of an asset.
+    cash : float
+        CNY at the open.
+    sellable : mapping of int to int
+        Shares of each asset held before the session.
+    terms : Terms
+        What holds for every fill.
+
+    Yields
+    ------
+    Outcome
+        One for each order: sells first, then buys.
+    """
+    book = _Book(cash, dict(sellable))
+    for order in sorted(orders, key=lambda order: order.side is Side.BUY):
+        outcome = _work(order, bar_of(order.sid), book, terms)
+        _enter(outcome, book)
+        yield outcome
+
+
+def _work(order: Order, bar: Bar, book: _Book, terms: Terms) -> Outcome:
+    market_price = fill_price(bar, terms.settings)
+    refused = refusal(order, bar, market_price)
+    if refused:
+        return _nothing(order, refused)
+    price = _within_limits(terms.slipped(order, market_price), bar)
+    if beyond_limit_price(order, price):
+        return _nothing(order, Reason.LIMIT_PRICE)
+    shares, reason = _cut(order, bar, price, book, terms)
+    return (
+        Outcome(order, shares, price, _fees(order, shares, price, terms), reason) if shares else _nothing(order, reason)
+    )
+
+
+def fill_price(bar: Bar, settings: ExecutionSettings) -> float:
+    """Return the price a session's orders trade at, CNY; NaN without a bar."""
+    if not bar.volume:
+        return math.nan
+    if settings.fill == "vwap":
+        return bar.amount / bar.volume
+    return (bar.open if settings.fill == "open" else bar.close) / 100.0
+
+
+def refusal(order: Order, bar: Bar, price: float) -> Reason | None:
+    """Return why the market lets nobody trade on this side in the session, None if it does."""
+    if not bar.listed:
+        return Reason.NOT_LISTED
+    if not bar.volume:
+        return Reason.SUSPENDED
+    if order.side is Side.BUY and bar.up_limit and price * 100 >= bar.up_limit - _ROUNDING:
+        return Reason.LIMIT_UP
+    if order.side is Side.SELL and bar.down_limit and price * 100 <= bar.down_limit + _ROUNDING:
+        return Reason.LIMIT_DOWN
+    return None
+
+
+_ROUNDING = 1e-6
+"""A price in fen divided by 100 and multiplied again may miss the whole number by less than this."""
+
+
+def beyond_limit_price(order: Order, price: float) -> bool:
+    """Say whether a price is worse than the worst the order accepts."""
+    if order.limit is None:
+        return False
+    return price > order.limit if order.side is Side.BUY else price < order.limit
+
+
+def _within_limits(price: float, bar: Bar) -> float:
+    """Keep a price with slippage inside the session's limits: nothing trades beyond them."""
+    if bar.up_limit:
+        price = min(price, bar.up_limit / 100.0)
+    return max(price, bar.down_limit / 100.0)
+
+
+def _cut(order: Order, bar: Bar, price: float, book: _Book, terms: Terms) -> tuple[int, Reason]:
+    """Return the shares an order gets and the reason that goes with them."""
+    shares, reason = min(_bounds(order, bar, price, book, terms), key=lambda bound: bound[0])
+    permitted = _whole_lots(order, shares, book, terms)
+    if permitted < shares and reason is Reason.FILLED:
+        reason = Reason.LOT
+    return permitted, reason
+
+
+def _bounds(order: Order, bar: Bar, price: float, book: _Book, terms: Terms) -> Iterator[tuple[int, Reason]]:
+    """Yield the wish and what each circumstance allows, with the reason it would give; the first smallest binds."""
+    yield order.shares, Reason.FILLED
+    if order.side is Side.SELL:
+        yield book.sellable.get(order.sid, 0), Reason.NOT_SELLABLE
+    if terms.settings.participation:
+        room = math.floor(bar.volume * terms.settings.participation) - book.taken.get(order.sid, 0)
+        yield max(room, 0), Reason.PARTICIPATION
+    if order.side is Side.BUY and terms.settings.cash_check:
+        yield _affordable(order, price, book.cash, terms), Reason.CASH
+
+
+def _whole_lots(order: Order, shares: int, book: _Book, terms: Terms) -> int:
+    if order.side is Side.BUY:
+        return buy_quantity(order.board, shares, terms.day)
+    return sell_quantity(order.board, shares, book.sellable.get(order.sid, 0), terms.day)
+
+
+def _affordable(order: Order, price: float, cash: float, terms: Terms) -> int:
+    """Return the largest permitted quantity whose cost, fees included, the cash covers; the wish if it covers that."""
+    step = lot(order.board, terms.day)[1]
+    wanted = buy_quantity(order.board, order.shares, terms.day)
+    shares = buy_quantity(order.board, min(wanted, max(int(cash / price), 0)), terms.day)
+    while shares > 0 and shares * price + _fees(order, shares, price, terms).total > cash:
+        shares = buy_quantity(order.board, shares - step, terms.day)
+    return order.shares if shares == wanted else shares
+
+
+def _fees(order: Order, shares: int, price: float, terms: Terms) -> Fees:
+    commission = terms.commission(order, shares, price)
+    return fees_of(order.side, shares, price, exchange_of(order.ts_code), terms.day, commission, terms.settings)
+
+
+def _nothing(order: Order, reason: Reason) -> Outcome:
+    return Outcome(order, 0, math.nan, Fees(), reason)
+
+
+def _enter(outcome: Outcome, book: _Book) -> None:
+    """Take a fill into the session's book."""
+    order, shares = outcome.order, outcome.filled
+    if not shares:
+        return
+    book.taken[order.sid] = book.taken.get(order.sid, 0) + shares
+    if order.side is Side.SELL:
+        book.sellable[order.sid] -= shares
+        book.cash += shares * outcome.price - outcome.fees.total
+    else:
+        book.cash -= shares * outcome.price + outcome.fees.total

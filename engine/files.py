@@ -1,0 +1,93 @@
+"""Durable writes: beside, fsync, rename; a reader sees the old state or the new one, never a mixture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def fsync_path(path: Path) -> None:
+    """Flush a file's content or a folder's entries to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it is wholly there or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Where it shall stand; its folder is made if needed. An existing file is replaced at once.
+    content : bytes
+        What it shall hold.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        beside.write_bytes(content)
+        fsync_path(beside)
+        os.replace(beside, path)
+        fsync_path(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document durably: sorted keys, so that equal values give equal bytes."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, text.encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON document."""
+    return json.loads(path.read_bytes())
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file and folder below ``folder`` to the disk, the folder itself last."""
+    for root, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            fsync_path(Path(root) / name)
+        fsync_path(Path(root))
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Build a folder beside its place and move it there in one step when the block ends well.
+
+    Parameters
+    ----------
+    path : Path
+        Where the folder shall stand: absent, or empty (an empty folder is replaced).
+
+    Yields
+    ------
+    Path
+        The hidden folder to fill. If the block raises, it is removed and ``path`` stays as it was.
+    """
+    beside = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        sync_tree(beside)
+        os.replace(beside, path)
+        fsync_path(path.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

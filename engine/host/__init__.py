@@ -1,0 +1,1 @@
+"""The glue: where zipline is extended from outside, never forked."""

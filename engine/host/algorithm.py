@@ -1,0 +1,164 @@
+"""zipline's algorithm under A-share timing: our blotter, our datasets, and a morning that knows no close."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import click
+import pandas as pd
+from exchange_calendars.utils.pandas_utils import days_at_time
+from zipline._protocol import handle_non_market_minutes
+from zipline.algorithm import TradingAlgorithm
+from zipline.assets import Asset
+from zipline.finance.blotter import SimulationBlotter
+from zipline.gens.sim_engine import MinuteSimulationClock
+from zipline.sources.benchmark_source import BenchmarkSource
+
+from engine import settings as settings_module
+from engine.errors import EndOfDayDataRefused, OutsideData
+from engine.execution.blotter import AShareBlotter
+from engine.host.portal import AShareDataPortal
+from engine.host.tracker import AShareMetricsTracker
+from engine.panels.reader import Panels
+from engine.pipeline.datasets import END_OF_DAY
+from engine.pipeline.loader import loaders
+from engine.report.runs import Diary, RunRecord, write_run
+
+MORNING = dt.time(8, 45)
+
+
+class AShareAlgorithm(TradingAlgorithm):  # type: ignore[misc]
+    """Runs a zipline script over an A-share bundle; made by ``registration`` in place of the stock class.
+
+    A decision for T is made in ``handle_data`` at T's close, from what was known then; its orders execute on
+    the next session. ``before_trading_start`` runs before T's open and sees T-1.
+
+    Raises
+    ------
+    OutsideData
+        The run reaches beyond the sessions of the bundle.
+    """
+
+    def __init__(self, sim_params: Any, data_portal: AShareDataPortal, blotter: Any = None, **kwargs: Any) -> None:
+        self.settings = settings_module.load()
+        self.panels: Panels = data_portal.bars.panels
+        self.diary = Diary()
+        self._strategy = kwargs.get("algo_filename") or "functions"
+        _require_inside(self.panels, sim_params.start_session, sim_params.end_session)
+        if blotter is None or type(blotter) is SimulationBlotter:
+            blotter = AShareBlotter(data_portal.bars, self.settings.execution)
+        super().__init__(sim_params=sim_params, data_portal=data_portal, blotter=blotter, **kwargs)
+        if isinstance(self.blotter, AShareBlotter):
+            self.blotter.attach(_LedgerAccount(self))
+
+    def init_engine(self, get_loader: Any) -> None:
+        """Serve our datasets beside whatever zipline serves."""
+        ours = loaders(self.panels)
+        super().init_engine(lambda column: ours.get(column) or get_loader(column))
+
+    def pipeline_output(self, name: str) -> pd.DataFrame:
+        """Return a pipeline's output for the session, unless it would show the close before the open."""
+        if self._in_before_trading_start:
+            attached = self._pipelines.get(name)
+            if attached is not None and uses_end_of_day_data(attached.pipe):
+                raise EndOfDayDataRefused(
+                    f"pipeline {name!r} was asked for in before_trading_start",
+                    "its datasets hold the session's close, which is not known before the open",
+                    "Ask for it in handle_data or a scheduled function; the order still executes at the next open.",
+                )
+        return super().pipeline_output(name)
+
+    def before_trading_start(self, data: Any) -> None:
+        """Run the script's morning; its prices are those of the session before."""
+        with handle_non_market_minutes(data):
+            super().before_trading_start(data)
+
+    def run(self, data_portal: Any = None) -> pd.DataFrame:
+        """Run to the end, write the run folder and say where it is."""
+        perf = super().run(data_portal)
+        folder = write_run(self._record())
+        perf.attrs["run"] = str(folder)
+        click.echo(f"run: {folder}", err=True)
+        return perf
+
+    def _record(self) -> RunRecord:
+        rows = [*self.blotter.rows, *self.blotter.unsettled()] if isinstance(self.blotter, AShareBlotter) else []
+        return RunRecord(
+            strategy=self._strategy,
+            script=self.algoscript or "",
+            capital=self.sim_params.capital_base,
+            settings=self.settings,
+            panels=self.panels,
+            diary=self.diary,
+            orders=rows,
+            benchmark=self._benchmark.tolist(),
+            models=[],
+        )
+
+    def _create_benchmark_source(self) -> BenchmarkSource:
+        source = super()._create_benchmark_source()
+        sessions = self.sim_params.sessions
+        self._benchmark = source.daily_returns(sessions[0], sessions[-1]).to_numpy()
+        return source
+
+    def _create_clock(self) -> MinuteSimulationClock:
+        """Return zipline's daily clock with its morning at Shanghai's, not New York's."""
+        sessions = self.sim_params.sessions
+        closes = self.trading_calendar.schedule.loc[sessions, "close"]
+        mornings = days_at_time(sessions, MORNING, self.trading_calendar.tz, day_offset=0)
+        return MinuteSimulationClock(sessions, closes, closes, mornings, minute_emission=False)
+
+    def _create_metrics_tracker(self) -> AShareMetricsTracker:
+        parameters = self.sim_params
+        return AShareMetricsTracker(
+            self.diary,
+            trading_calendar=self.trading_calendar,
+            first_session=parameters.start_session,
+            last_session=parameters.end_session,
+            capital_base=parameters.capital_base,
+            emission_rate=parameters.emission_rate,
+            data_frequency=parameters.data_frequency,
+            asset_finder=self.asset_finder,
+            metrics=self._metrics_set,
+        )
+
+
+class _LedgerAccount:
+    """The ledger as the blotter sees it at the open: nothing of the session is in it yet."""
+
+    def __init__(self, algorithm: TradingAlgorithm) -> None:
+        self._algorithm = algorithm
+
+    def cash(self) -> float:
+        """Return the cash, CNY."""
+        return float(self._algorithm.metrics_tracker.portfolio.cash)
+
+    def shares(self, asset: Asset) -> int:
+        """Return the shares held."""
+        position = self._algorithm.metrics_tracker.positions.get(asset)
+        return int(position.amount) if position is not None else 0
+
+
+def uses_end_of_day_data(pipeline: Any) -> bool:
+    """Say whether any term of a pipeline reads a dataset that holds the session's close."""
+    waiting = [*pipeline.columns.values(), *([pipeline.screen] if pipeline.screen is not None else [])]
+    seen = set()
+    while waiting:
+        term = waiting.pop()
+        if getattr(term, "dataset", None) in END_OF_DAY:
+            return True
+        if term not in seen:
+            seen.add(term)
+            waiting.extend(term.dependencies)
+    return False
+
+
+def _require_inside(panels: Panels, start: pd.Timestamp, end: pd.Timestamp) -> None:
+    first, last = panels.sessions[0], panels.sessions[-1]
+    if start < first or end > last:
+        raise OutsideData(
+            f"a run from {start.date()} to {end.date()} leaves the bundle",
+            f"it holds the sessions {first.date()} to {last.date()}",
+            "Choose -s and -e inside it, or import later data and run `zipline ingest` again.",
+        )

@@ -1,0 +1,86 @@
+"""Dated tables: the value in force on a day is the newest row of its scope that is not later than the day."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+from bisect import bisect_right
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+
+from engine.errors import OutsideData
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rule: from this day on, this value holds in this scope, says this source."""
+
+    effective_from: dt.date
+    scope: str
+    value: Decimal
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class DatedTable:
+    """The rows of one rule.
+
+    Attributes
+    ----------
+    name : str
+        File name without its ending.
+    rows : tuple of Row
+        In the order of the file.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+
+    def value(self, scope: str, day: dt.date) -> Decimal:
+        """Return the value in force.
+
+        Raises
+        ------
+        OutsideData
+            The table has no row of this scope on or before ``day``: a rule is never guessed.
+        """
+        starts, values = self._series(scope)
+        at = bisect_right(starts, day) - 1
+        if at < 0:
+            known = f"it is known from {starts[0]}" if starts else "there is no such scope"
+            raise OutsideData(
+                f"no {self.name.replace('_', ' ')} for {scope} on {day}",
+                known,
+                f"Choose later dates, or give one rate in the settings ({_SETTING.get(self.name, 'none for this rule')}).",
+            )
+        return values[at]
+
+    def _series(self, scope: str) -> tuple[list[dt.date], list[Decimal]]:
+        return _series(self, scope)
+
+
+_SETTING = {"stamp_duty": "execution.stamp_duty", "transfer_fee": "execution.transfer_fee"}
+
+
+@cache
+def _series(table: DatedTable, scope: str) -> tuple[list[dt.date], list[Decimal]]:
+    rows = sorted((row for row in table.rows if row.scope == scope), key=lambda row: row.effective_from)
+    return [row.effective_from for row in rows], [row.value for row in rows]
+
+
+@cache
+def table(name: str) -> DatedTable:
+    """Read one table of the package; it is read once."""
+    rows = tuple(
+        Row(dt.date.fromisoformat(line["effective_from"]), line["scope"], Decimal(line["value"]), line["source"])
+        for line in read_csv(name)
+    )
+    return DatedTable(name, rows)
+
+
+def read_csv(name: str) -> list[dict[str, str]]:
+    """Return the lines of one of the package's rule files."""
+    text = (resources.files("engine.market") / "data" / f"{name}.csv").read_text("utf-8")
+    return list(csv.DictReader(text.splitlines()))

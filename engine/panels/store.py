@@ -1,0 +1,199 @@
+"""The format of the panels: what is in the folder, and how it is written.
+
+::
+
+    panels/
+      manifest.json    format, data id and its lineage, first and last session, counts
+      sessions.npy     datetime64[D], ascending, every session of the exchange between first and last
+      assets.json      one entry an asset, in sid order
+      <field>.npy      (sessions, assets), one of FIELDS
+      report_<c>.npy   (states,): column c of what was known of the reports, one of REPORT_COLUMNS
+      index_<code>_{open,close}.npy   (sessions,), float64, points, NaN where there is none
+
+Prices are integer fen, so that a comparison with a price limit is exact; ``fen / 100`` is the very double
+the decimal text would give. 0 means "none". Arrays are row-major: one session lies together.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.files import write_json
+from engine.types import Board
+
+FORMAT = 1
+SUBFOLDER = "panels"
+
+TRADED, SUSPENDED, RISK_WARNED, LISTED = 1, 2, 4, 8
+"""Bits of the field ``status``."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One panel."""
+
+    name: str
+    dtype: str
+    meaning: str
+
+
+FIELDS = {
+    field.name: field
+    for field in (
+        Field("open", "<i4", "fen; 0 = no bar"),
+        Field("high", "<i4", "fen; 0 = no bar"),
+        Field("low", "<i4", "fen; 0 = no bar"),
+        Field("close", "<i4", "fen; 0 = no bar"),
+        Field("pre_close", "<i4", "fen, adjusted for the day's corporate action; 0 = none"),
+        Field("up_limit", "<i4", "fen; 0 = no limit"),
+        Field("down_limit", "<i4", "fen; 0 = no limit"),
+        Field("last_close", "<i4", "fen; close of the last bar so far, 0 before the first"),
+        Field("last_bar", "<i4", "row of the last bar so far, -1 before the first"),
+        Field("volume", "<f8", "shares; 0 = no bar"),
+        Field("amount", "<f8", "CNY; 0 = no bar"),
+        Field("adj_factor", "<f8", "factor of the last bar so far, NaN before the first"),
+        Field("turnover_rate", "<f8", "percent of the float; NaN = unknown"),
+        Field("total_mv", "<f8", "total market cap, 10k CNY; NaN = unknown"),
+        Field("status", "|u1", "bits TRADED, SUSPENDED, RISK_WARNED, LISTED"),
+        Field("report", "<i4", "index of the state of the reports known after this close, -1 = none"),
+    )
+}
+
+REPORT_COLUMNS = {
+    "period_end": "days since 1970-01-01 of the end of the newest known period",
+    "profit_ytd": "net profit attributable to the parent, CNY, year to date",
+    "profit_ytd_prior": "the same, a year earlier",
+    "profit_ttm": "the same, trailing twelve months",
+    "equity": "equity attributable to the parent at the end of the period, CNY",
+    "equity_prior": "the same, a year earlier",
+    "revenue": "revenue, CNY, year to date",
+    "oper_cost": "operating cost, CNY, year to date",
+    "total_assets": "CNY",
+    "total_liab": "CNY",
+    "is_financial": "1 for banks, brokers and insurers, else 0",
+}
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One stock through all its codes.
+
+    Attributes
+    ----------
+    sid : int
+        Its column, and zipline's identifier.
+    codes : tuple of (str, date)
+        Each code with the first day it was used; the last one is in use today.
+    board : Board
+        Where it is listed.
+    list_date : date
+        First day of listing.
+    delist_date : date or None
+        First day on which it is no longer listed.
+    first_bar : int
+        Row of its first bar, -1 if it has none.
+    """
+
+    sid: int
+    codes: tuple[tuple[str, dt.date], ...]
+    board: Board
+    list_date: dt.date
+    delist_date: dt.date | None
+    first_bar: int
+
+    @property
+    def ts_code(self) -> str:
+        """The code in use today."""
+        return self.codes[-1][0]
+
+    def code_on(self, day: dt.date) -> str:
+        """Return the code in use on a day."""
+        used = [code for code, since in self.codes if since <= day]
+        return used[-1] if used else self.codes[0][0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``assets.json`` holds of it."""
+        return {
+            "codes": [[code, day.isoformat()] for code, day in self.codes],
+            "board": str(self.board),
+            "list_date": self.list_date.isoformat(),
+            "delist_date": self.delist_date and self.delist_date.isoformat(),
+            "first_bar": self.first_bar,
+        }
+
+    @classmethod
+    def from_json(cls, sid: int, value: Mapping[str, Any]) -> Asset:
+        """Read one entry of ``assets.json``."""
+        gone = value["delist_date"]
+        return cls(
+            sid=sid,
+            codes=tuple((code, dt.date.fromisoformat(day)) for code, day in value["codes"]),
+            board=Board(value["board"]),
+            list_date=dt.date.fromisoformat(value["list_date"]),
+            delist_date=dt.date.fromisoformat(gone) if gone else None,
+            first_bar=value["first_bar"],
+        )
+
+
+class PanelWriter:
+    """Fills a panels folder; whoever calls it builds the folder beside its place and moves it there.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty or absent folder.
+    sessions : array of datetime64[D]
+        Every session from first to last.
+    assets : sequence of Asset
+        In sid order, sids 0 to n-1.
+    """
+
+    def __init__(self, folder: Path, sessions: npt.NDArray[np.datetime64], assets: Sequence[Asset]) -> None:
+        assert [asset.sid for asset in assets] == list(range(len(assets)))
+        self.folder = folder
+        self.shape = len(sessions), len(assets)
+        self._sessions, self._assets = sessions, assets
+        self._written: set[str] = set()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def field(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Write one panel; its shape and type must be those of the format."""
+        expected = FIELDS[name]
+        assert values.shape == self.shape, (name, values.shape, self.shape)
+        np.save(self.folder / f"{name}.npy", np.ascontiguousarray(values, dtype=expected.dtype))
+        self._written.add(name)
+
+    def reports(self, columns: Mapping[str, npt.NDArray[np.float64]]) -> None:
+        """Write the table of report states, one array a column."""
+        assert set(columns) == set(REPORT_COLUMNS)
+        for name, values in columns.items():
+            np.save(self.folder / f"report_{name}.npy", values.astype("<f8"))
+
+    def index(self, ts_code: str, price: str, values: npt.NDArray[np.float64]) -> None:
+        """Write one price series of an index; ``price`` is ``open`` or ``close``."""
+        assert values.shape == self.shape[:1]
+        np.save(self.folder / f"index_{ts_code}_{price}.npy", values.astype("<f8"))
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Write what makes the folder complete; the manifest comes last."""
+        assert self._written == set(FIELDS), set(FIELDS) - self._written
+        np.save(self.folder / "sessions.npy", self._sessions.astype("datetime64[D]"))
+        write_json(self.folder / "assets.json", [asset.to_json() for asset in self._assets])
+        write_json(
+            self.folder / "manifest.json",
+            {
+                **manifest,
+                "format": FORMAT,
+                "sessions": self.shape[0],
+                "assets": self.shape[1],
+                "first_session": str(self._sessions[0]),
+                "last_session": str(self._sessions[-1]),
+            },
+        )

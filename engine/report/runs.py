@@ -1,0 +1,239 @@
+"""The run folder: what a run was, what it did, and its tear-sheet (layout in DESIGN, contracts).
+
+A folder appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from engine import clock
+from engine.execution.blotter import OrderRow
+from engine.files import whole_folder, write_json
+from engine.panels.reader import Panels
+from engine.settings import Settings
+from engine.types import Reason, Side
+
+PERF = {
+    "session": pl.Date,
+    "net_value": pl.Float64,
+    "cash": pl.Float64,
+    "gross": pl.Float64,
+    "benchmark_return": pl.Float64,
+}
+POSITIONS = {
+    "session": pl.Date,
+    "ts_code": pl.String,
+    "shares": pl.Int64,
+    "sellable": pl.Int64,
+    "cost": pl.Float64,
+    "price": pl.Float64,
+}
+ORDERS = {
+    "order_id": pl.String,
+    "decided": pl.Date,
+    "session": pl.Date,
+    "ts_code": pl.String,
+    "side": pl.String,
+    "requested": pl.Int64,
+    "filled": pl.Int64,
+    "price": pl.Float64,
+    "commission": pl.Float64,
+    "stamp_duty": pl.Float64,
+    "transfer_fee": pl.Float64,
+    "reason": pl.String,
+}
+
+
+@dataclass
+class Diary:
+    """What is noted at each close.
+
+    Attributes
+    ----------
+    closes : list of (session, cash, net value)
+        CNY.
+    holdings : list of (session, sid, shares, cost, price)
+        One entry a session and position; cost is the average a share, fees included.
+    written_down : list of (session, sid, shares, last price)
+        Delisted holdings.
+    """
+
+    closes: list[tuple[dt.date, float, float]] = field(default_factory=list)
+    holdings: list[tuple[dt.date, int, int, float, float]] = field(default_factory=list)
+    written_down: list[tuple[dt.date, int, int, float]] = field(default_factory=list)
+
+    def close(self, session: dt.date, cash: float, net_value: float, positions: Mapping[Any, Any]) -> None:
+        """Note one session's close."""
+        self.closes.append((session, cash, net_value))
+        self.holdings.extend(
+            (session, asset.sid, int(held.amount), held.cost_basis, held.last_sale_price)
+            for asset, held in positions.items()
+        )
+
+    def write_down(self, session: dt.date, sid: int, shares: int, price: float) -> None:
+        """Note a delisted holding that was written down."""
+        self.written_down.append((session, sid, shares, price))
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything a run folder is made of.
+
+    Attributes
+    ----------
+    strategy : str
+        Name of the script's file.
+    script : str
+        Its text, empty where the run had functions instead.
+    capital : float
+        Starting capital, CNY.
+    settings : Settings
+        As they were in force.
+    panels : Panels
+        The data it ran on.
+    diary : Diary
+        Its closes and holdings.
+    orders : sequence of OrderRow
+        Every order in every session.
+    benchmark : sequence of float
+        Daily returns of the benchmark, a value a session.
+    models : sequence of str
+        Ids of the models it consulted.
+    """
+
+    strategy: str
+    script: str
+    capital: float
+    settings: Settings
+    panels: Panels
+    diary: Diary
+    orders: Sequence[OrderRow]
+    benchmark: Sequence[float]
+    models: Sequence[str]
+
+
+def write_run(record: RunRecord, made: dt.datetime | None = None) -> Path:
+    """Write the folder of a finished run and return its path.
+
+    Parameters
+    ----------
+    record : RunRecord
+        What the run was and did.
+    made : datetime, optional
+        When; by default now.
+    """
+    made = made or clock.now()
+    orders = pl.DataFrame([asdict(row) for row in record.orders], schema=ORDERS, orient="row")
+    perf, positions = _perf(record), _positions(record, orders)
+    manifest = _manifest(record, orders, made)
+    folder = _reserve(record.settings.runs, manifest["id"])
+    manifest["id"] = folder.name
+    with whole_folder(folder) as beside:
+        perf.write_parquet(beside / "perf.parquet")
+        orders.write_parquet(beside / "orders.parquet")
+        positions.write_parquet(beside / "positions.parquet")
+        write_json(beside / "manifest.json", manifest)
+        if record.settings.report.tearsheet:
+            from engine.report.tearsheet import render  # heavy: plots and templates
+
+            render(beside)
+    return folder
+
+
+def _reserve(runs: Path, name: str) -> Path:
+    """Make the empty folder of a run; runs of the same second and kind are counted up."""
+    runs.mkdir(parents=True, exist_ok=True)
+    for count in itertools.count(1):
+        folder = runs / (name if count == 1 else f"{name}-{count}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("unreachable")
+
+
+def _perf(record: RunRecord) -> pl.DataFrame:
+    rows = [
+        (session, net_value, cash, (net_value - cash) / net_value if net_value else 0.0, benchmark)
+        for (session, cash, net_value), benchmark in zip(record.diary.closes, record.benchmark, strict=True)
+    ]
+    return pl.DataFrame(rows, schema=PERF, orient="row")
+
+
+def _positions(record: RunRecord, orders: pl.DataFrame) -> pl.DataFrame:
+    """Return the holdings; what was bought in the session itself is not sellable yet."""
+    assets = record.panels.assets
+    rows = [
+        (session, assets[sid].code_on(session), shares, shares, cost, price)
+        for session, sid, shares, cost, price in record.diary.holdings
+    ]
+    held = pl.DataFrame(rows, schema=POSITIONS, orient="row")
+    bought = (
+        orders.filter(side=str(Side.BUY)).group_by("session", "ts_code").agg(pl.col("filled").sum().alias("bought"))
+    )
+    return (
+        held.join(bought, on=["session", "ts_code"], how="left", maintain_order="left")
+        .with_columns(sellable=(pl.col("shares") - pl.col("bought").fill_null(0)).clip(0))
+        .drop("bought")
+    )
+
+
+def _manifest(record: RunRecord, orders: pl.DataFrame, made: dt.datetime) -> dict[str, Any]:
+    settings = record.settings.model_dump(mode="json", exclude={"home"})
+    closes = record.diary.closes
+    script_id = hashlib.sha256(record.script.encode()).hexdigest()
+    identity = hashlib.sha256(f"{script_id}{settings}{record.panels.data_id}{closes[0][0]}{closes[-1][0]}".encode())
+    reasons = Counter(orders["reason"].to_list())
+    return {
+        "id": f"{made:%Y%m%dT%H%M%S}-{Path(record.strategy).stem}-{identity.hexdigest()[:6]}",
+        "made": made.isoformat(timespec="seconds"),
+        "strategy": Path(record.strategy).name,
+        "script_sha256": script_id,
+        "code_id": code_id(),
+        "data_id": record.panels.data_id,
+        "data_label": record.panels.manifest.get("label", ""),
+        "start": closes[0][0].isoformat(),
+        "end": closes[-1][0].isoformat(),
+        "sessions": len(closes),
+        "capital": record.capital,
+        "final_net_value": closes[-1][2],
+        "fills": int((orders["filled"] > 0).sum()),
+        "reasons": {reason: reasons.get(reason, 0) for reason in Reason},
+        "written_down": [
+            [session.isoformat(), record.panels.assets[sid].ts_code, shares, price]
+            for session, sid, shares, price in record.diary.written_down
+        ],
+        "models": list(record.models),
+        "seed": record.settings.model.seed,
+        "settings": settings,
+    }
+
+
+@cache
+def code_id() -> str:
+    """Return a hash of the engine's own source: equal code, equal id."""
+    root = Path(str(resources.files("engine")))
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.suffix in {".py", ".csv", ".toml", ".html", ".css"}:
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def runs_newest_first(folder: Path) -> list[Path]:
+    """Return the run folders of ``$ASHARE_HOME/runs``, the newest first."""
+    found: Iterable[Path] = folder.glob("[!.]*/manifest.json")
+    return sorted((path.parent for path in found), key=lambda path: path.name, reverse=True)

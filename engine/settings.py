@@ -1,0 +1,236 @@
+"""One tree of settings: defaults, then a profile, then ``ashare.toml``, then the environment.
+
+``./ashare.toml`` is read if it is there, else ``$ASHARE_HOME/ashare.toml``. A variable such as
+``ASHARE_EXECUTION__PARTICIPATION=0.05`` overrides the file. Secrets have no place here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from engine.errors import SettingsError
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """Base of the sections: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Section):
+    """What is made of imported data."""
+
+    undated: Literal["six_months", "statutory", "drop"] = "six_months"
+    """When a report without any announcement date counts as known in a folder import."""
+
+
+class UniverseSettings(Section):
+    """Who may be bought, point in time (SPEC 3)."""
+
+    minimum_total_mv: float = Field(300_000, ge=0)
+    """Smallest total market cap, in 10k CNY, inclusive."""
+    maximum_total_mv: float = Field(5_000_000, gt=0)
+    """Largest total market cap, in 10k CNY, inclusive."""
+    minimum_sessions: int = Field(241, ge=1)
+    """Market sessions since the first bar, that one counted."""
+
+
+class FactorSettings(Section):
+    """How the nine factors are read (SPEC 4)."""
+
+    roe: Literal["ttm", "ytd"] = "ttm"
+    maximum_report_age: int = Field(400, gt=0)
+    """Calendar days after the end of its period from which a report counts as null."""
+    winsorise: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
+    """Share cut off at either end before the z-score."""
+
+
+class LabelSettings(Section):
+    """What the model learns (SPEC 5)."""
+
+    horizon: int = Field(20, ge=1)
+    """Sessions from entry to exit: open of T+1 to open of T+1+horizon."""
+    up: float = 0.02
+    down: float = -0.02
+    index: str = "000905.SH"
+
+
+class ModelSettings(Section):
+    """Network and training (SPEC 6), fixed before the first run on real data."""
+
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    batch: int = Field(4096, ge=2)
+    epochs: int = Field(20, ge=1)
+    patience: int = Field(3, ge=1)
+    mse_weight: float = Field(0.1, ge=0)
+    train_years: int = Field(4, ge=1)
+    validation_months: int = Field(6, ge=1)
+    minimum_years: int = Field(3, ge=1)
+    seed: int = 0
+
+
+class SelectionSettings(Section):
+    """Selection and sizing (SPEC 7)."""
+
+    every: int = Field(5, ge=1)
+    """Sessions between rebalances, counted from the first of the run."""
+    fraction: Share = 0.05
+    maximum_names: int = Field(100, ge=1)
+    minimum_turnover: float = Field(1.0, ge=0)
+    """Turnover of the day, in percent, below which a name is dropped."""
+    cap: Share = 0.02
+    """Largest weight of one name."""
+    gross: Share = 0.80
+    """Largest sum of weights."""
+    rank_by: Literal["p_up", "p_up_minus_p_down", "expected_excess"] = "p_up"
+
+
+class ExecutionSettings(Section):
+    """Fills and costs (SPEC 9)."""
+
+    fill: Literal["open", "vwap", "close"] = "open"
+    commission_rate: Rate = 0.00025
+    commission_minimum: float = Field(5.0, ge=0)
+    """CNY an order."""
+    stamp_duty: Rate | None = None
+    """One rate for every date; by default the dated table decides."""
+    transfer_fee: Rate | None = None
+    """One rate of turnover for every date; by default the dated table decides."""
+    round_fees: bool = True
+    """Round each fee of an order to the fen."""
+    participation: Rate = 0.10
+    """Largest share of the day's volume one order may take; 0 means no limit."""
+    cash_check: bool = True
+    """Cut buys so that cash never turns negative."""
+
+
+class ReportSettings(Section):
+    """What a run leaves behind."""
+
+    tearsheet: bool = True
+    """Render the tear-sheet at the end of a run."""
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="ASHARE_", env_nested_delimiter="__")
+
+    home: Path = Path("~/.ashare")
+    profile: str | None = None
+    data: DataSettings = DataSettings()
+    universe: UniverseSettings = UniverseSettings()
+    factors: FactorSettings = FactorSettings()
+    labels: LabelSettings = LabelSettings()
+    model: ModelSettings = ModelSettings()
+    selection: SelectionSettings = SelectionSettings()
+    execution: ExecutionSettings = ExecutionSettings()
+    report: ReportSettings = ReportSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file (which arrives as arguments)."""
+        return env_settings, init_settings
+
+    @property
+    def lake(self) -> Path:
+        """The folder of the lake."""
+        return self.home / "lake"
+
+    @property
+    def models(self) -> Path:
+        """The folder of the model registry."""
+        return self.home / "models"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of the run folders."""
+        return self.home / "runs"
+
+    def fingerprint(self, *sections: str) -> str:
+        """Return a short hash of the named sections: what was made with it may be used with it."""
+        values = {name: getattr(self, name).model_dump(mode="json") for name in sections}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return ``ASHARE_HOME``, by default ``~/.ashare``."""
+    return Path(environ.get("ASHARE_HOME") or "~/.ashare").expanduser().absolute()
+
+
+def settings_file() -> Path | None:
+    """Return the settings file in force, if there is one."""
+    candidates = Path("ashare.toml"), home_folder() / "ashare.toml"
+    return next((path.absolute() for path in candidates if path.is_file()), None)
+
+
+def load() -> Settings:
+    """Read the settings in force.
+
+    Raises
+    ------
+    SettingsError
+        A file is not TOML, a key is unknown or a value impossible.
+    """
+    path = settings_file()
+    written = _read_toml(path) if path else {}
+    name = os.environ.get("ASHARE_PROFILE") or written.get("profile")
+    values = _merged(_profile(name), written) if name else written
+    try:
+        return Settings(**{**values, "home": home_folder()})
+    except ValidationError as error:
+        raise _as_one_line(error, path) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read", str(error), "Write it as TOML.") from None
+
+
+def _profile(name: str) -> dict[str, Any]:
+    folder = resources.files("engine") / "profiles"
+    known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    if name not in known:
+        raise SettingsError(f"profile {name!r} is unknown", f"there are {', '.join(known)}", "Name one of these.")
+    return tomllib.loads((folder / f"{name}.toml").read_text("utf-8"))
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one nested mapping over another."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _as_one_line(error: ValidationError, path: Path | None) -> SettingsError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    given = first.get("input")
+    value = "" if isinstance(given, dict) else f" = {given!r}"
+    where = f"{path} or the environment" if path else "the environment"
+    return SettingsError(f"setting {key}{value} is refused", first["msg"], f"Correct it in {where}.")

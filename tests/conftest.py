@@ -1,0 +1,76 @@
+"""A home of their own for tests, and a hand-made market turned into a bundle in it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bundles.importer import import_folder
+from bundles.lake import Lake
+from engine import settings
+from tests.markets import Market
+
+FETCHED = dt.date(2020, 1, 2)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty ASHARE_HOME; ZIPLINE_ROOT and the working folder are empty too."""
+    for name in [name for name in os.environ if name.startswith("ASHARE_") and name != "ASHARE_REALDATA"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ASHARE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ZIPLINE_ROOT", str(tmp_path / "zipline"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return tmp_path / "home"
+
+
+def ingest(market: Market, folder: Path) -> None:
+    """Import a market into the lake of the home in force and ingest it."""
+    from zipline.data import bundles
+
+    import engine.extension  # noqa: F401
+
+    import_folder(market.write(folder), Lake(settings.load().lake), FETCHED, "six_months")
+    bundles.ingest("ashare", os.environ, show_progress=False)
+
+
+class Run:
+    """A finished run: its folder and frames."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.perf, self.orders, self.positions = (
+            pl.read_parquet(folder / f"{name}.parquet") for name in ("perf", "orders", "positions")
+        )
+
+    @property
+    def net_values(self) -> list[float]:
+        return self.perf["net_value"].to_list()
+
+
+@pytest.fixture
+def backtest(home: Path, tmp_path: Path) -> Callable[..., Run]:
+    """Return a function that ingests a market and runs a script over it through zipline's own command."""
+
+    def run(
+        market: Market | None, script: str, start: str = "", end: str = "", capital: float = 1e6, toml: str = ""
+    ) -> Run:
+        from engine.cli.backtest import run as run_script
+
+        home.mkdir(exist_ok=True)
+        (home / "ashare.toml").write_text(f"report.tearsheet = false\n{toml}", "utf-8")
+        if market is not None:
+            ingest(market, tmp_path / "market")
+            start, end = start or market.days[0], end or market.days[-1]
+        path = tmp_path / "script.py"
+        path.write_text(script, "utf-8")
+        return Run(run_script(path, start, end, capital=capital))
+
+    return run
