@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import polars as pl
 from zipline.assets import AssetDBWriter
@@ -134,7 +133,7 @@ def write_assets(path: Path, assets: tuple[Asset, ...]) -> None:
 def _last_session(asset: Asset, sessions: pd.DatetimeIndex) -> pd.Timestamp:
     if asset.delist_date is None:
         return sessions[-1]
-    return sessions[max(int(np.searchsorted(sessions, pd.Timestamp(asset.delist_date))) - 1, 0)]
+    return sessions[max(int(sessions.searchsorted(pd.Timestamp(asset.delist_date))) - 1, 0)]
 
 
 def _mappings(asset: Asset, end: pd.Timestamp) -> list[dict[str, Any]]:

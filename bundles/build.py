@@ -190,7 +190,7 @@ class _Market:
                 "the lake has no bar of an A share", "stock_basic and daily do not meet", "Import both again."
             )
         known = calendar.sessions()
-        first, last = (np.datetime64(day) for day in (spans["first"].min(), spans["last"].max()))
+        first, last = spans["first"].sort().to_numpy()[0], spans["last"].sort().to_numpy()[-1]
         days = known[(known >= first) & (known <= last)]
         row_of_day = np.full(int((days[-1] - days[0]).astype(int)) + 1, -1, dtype=np.int32)
         row_of_day[(days - days[0]).astype(int)] = np.arange(len(days), dtype=np.int32)
@@ -364,8 +364,8 @@ def _write_limits(writer: PanelWriter, market: _Market, bars: _Bars, status: npt
     has_row = np.zeros(market.shape, dtype=bool)
     pre_close = bars.prices["pre_close"].astype(np.int64)
     for rows, sids, frame in market.cells("stk_limit", ["up_limit", "down_limit"]):
-        limits = (_fen(frame[name]).astype(np.int64) for name in ("up_limit", "down_limit"))
-        up[rows, sids], down[rows, sids] = without_sentinels(*limits, pre_close[rows, sids])
+        given_up, given_down = (_fen(frame[name]).astype(np.int64) for name in ("up_limit", "down_limit"))
+        up[rows, sids], down[rows, sids] = without_sentinels(given_up, given_down, pre_close[rows, sids])
         has_row[rows, sids] = True
     lacking = bars.traded & ~has_row & (pre_close > 0) & ~_listing_days(market)
     rows, sids = np.nonzero(lacking)

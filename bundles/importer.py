@@ -109,9 +109,10 @@ def _files(folder: Path, base: Version) -> dict[str, list[Path]]:
     found = {name: _endpoint_files(folder, name) for name in ENDPOINTS}
     missing = [name for name, spec in ENDPOINTS.items() if spec.required and not found[name] and name not in base.parts]
     if missing:
+        needed = ", ".join(name for name, spec in ENDPOINTS.items() if spec.required)
         raise BadInput(
             f"{folder} lacks the endpoint {missing[0]}",
-            f"an import into an empty lake needs {', '.join(name for name, spec in ENDPOINTS.items() if spec.required)}",
+            f"an import into an empty lake needs {needed}",
             f"Put its files (Parquet or CSV) into {folder / missing[0]}.",
         )
     return {name: paths for name, paths in found.items() if paths}

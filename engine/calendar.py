@@ -22,7 +22,7 @@ from engine.errors import OutsideData
 NAME = "XSHG"
 
 
-class AShareCalendar(XSHGExchangeCalendar):  # type: ignore[misc]
+class AShareCalendar(XSHGExchangeCalendar):
     """XSHG from its first known session to its last; Shenzhen and Beijing keep the same sessions."""
 
     @classmethod

@@ -31,10 +31,23 @@ def write_bytes(path: Path, content: bytes) -> None:
     content : bytes
         What it shall hold.
     """
+    with replaced_file(path) as beside:
+        beside.write_bytes(content)
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Fill a file beside its place and move it there when the block ends well.
+
+    Yields
+    ------
+    Path
+        The hidden file to write. If the block raises, it is removed and ``path`` stays as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        beside.write_bytes(content)
+        yield beside
         fsync_path(beside)
         os.replace(beside, path)
         fsync_path(path.parent)

@@ -1,0 +1,1 @@
+"""Strategies: zipline scripts, from the smallest to the flagship."""

@@ -19,7 +19,8 @@ COLUMNS = {
     "suspend_d": "ts_code trade_date suspend_timing suspend_type",
     "namechange": "ts_code name start_date ann_date",
     "dividend": "ts_code end_date ann_date div_proc stk_div cash_div_tax record_date ex_date pay_date imp_ann_date",
-    "income": "ts_code end_date ann_date f_ann_date report_type comp_type update_flag revenue oper_cost n_income_attr_p",
+    "income": "ts_code end_date ann_date f_ann_date report_type comp_type update_flag "
+    "revenue oper_cost n_income_attr_p",
     "balancesheet": "ts_code end_date ann_date f_ann_date report_type comp_type update_flag "
     "total_assets total_liab total_hldr_eqy_exc_min_int",
     "index_daily": "ts_code trade_date open close",

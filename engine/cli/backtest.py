@@ -45,3 +45,23 @@ def run(
     finally:
         logging.disable(logging.NOTSET)
     return Path(perf.attrs["run"])
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+def report(folder: Path | None) -> None:
+    """Render the tear-sheet of a run again; by default of the newest one."""
+    from engine import settings
+    from engine.errors import DataNotFit
+    from engine.report.runs import runs_newest_first
+    from engine.report.tearsheet import render
+
+    runs = settings.load().runs
+    if folder is None:
+        newest = next(iter(runs_newest_first(runs)), None)
+        if newest is None:
+            raise DataNotFit(
+                "there is no run to report", f"{runs} is empty", "Run `ashare backtest STRATEGY -s ... -e ...`."
+            )
+        folder = newest
+    click.echo(render(folder if folder.exists() else runs / folder.name))

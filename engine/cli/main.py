@@ -33,9 +33,9 @@ class LazyGroup(click.Group):
         """Import a command."""
         if name in COMMANDS:
             module, _, attribute = COMMANDS[name].partition(":")
-            return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+            return getattr(import_module(module), attribute)
         for entry in entry_points(group=GROUP, name=name):
-            return entry.load()  # type: ignore[no-any-return]
+            return entry.load()
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

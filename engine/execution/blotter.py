@@ -55,7 +55,7 @@ class OrderRow:
     reason: Reason
 
 
-class AShareBlotter(SimulationBlotter):  # type: ignore[misc]
+class AShareBlotter(SimulationBlotter):
     """Holds the orders of a session until the next, then lets ``fills.settle`` decide.
 
     Parameters
@@ -157,8 +157,8 @@ class AShareBlotter(SimulationBlotter):  # type: ignore[misc]
         names = ("open", "close", "up_limit", "down_limit", "volume", "amount")
 
         def bar(sid: int) -> Bar:
-            values = (self.bars.row_values(name, row)[sid] for name in names)
-            return Bar(*values, listed=bool(self.bars.row_values("status", row)[sid] & LISTED))
+            values = {name: self.bars.row_values(name, row)[sid] for name in names}
+            return Bar(**values, listed=bool(self.bars.row_values("status", row)[sid] & LISTED))
 
         return bar
 
@@ -214,5 +214,5 @@ class AShareBlotter(SimulationBlotter):  # type: ignore[misc]
         )
 
 
-class _AccountCommission(NoCommission):  # type: ignore[misc]
+class _AccountCommission(NoCommission):
     """Marks that the account's commission of the settings applies."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -20,15 +21,33 @@ from engine.errors import EndOfDayDataRefused, OutsideData
 from engine.execution.blotter import AShareBlotter
 from engine.host.portal import AShareDataPortal
 from engine.host.tracker import AShareMetricsTracker
+from engine.model.registry import Shelf
 from engine.panels.reader import Panels
 from engine.pipeline.datasets import END_OF_DAY
 from engine.pipeline.loader import loaders
 from engine.report.runs import Diary, RunRecord, write_run
+from engine.settings import Settings
 
 MORNING = dt.time(8, 45)
 
 
-class AShareAlgorithm(TradingAlgorithm):  # type: ignore[misc]
+@dataclass(frozen=True)
+class AShareContext:
+    """What a script finds on ``context.ashare``.
+
+    Attributes
+    ----------
+    settings : Settings
+        As they are in force for the run.
+    models : Shelf
+        The models the run may consult.
+    """
+
+    settings: Settings
+    models: Shelf
+
+
+class AShareAlgorithm(TradingAlgorithm):
     """Runs a zipline script over an A-share bundle; made by ``registration`` in place of the stock class.
 
     A decision for T is made in ``handle_data`` at T's close, from what was known then; its orders execute on
@@ -41,20 +60,21 @@ class AShareAlgorithm(TradingAlgorithm):  # type: ignore[misc]
     """
 
     def __init__(self, sim_params: Any, data_portal: AShareDataPortal, blotter: Any = None, **kwargs: Any) -> None:
-        self.settings = settings_module.load()
-        self.panels: Panels = data_portal.bars.panels
-        self.diary = Diary()
+        settings, panels = settings_module.load(), data_portal.bars.panels
+        self.ashare = self._ashare = AShareContext(settings, Shelf(settings, panels))
+        self._panels: Panels = panels
+        self._diary = Diary()
         self._strategy = kwargs.get("algo_filename") or "functions"
-        _require_inside(self.panels, sim_params.start_session, sim_params.end_session)
+        _require_inside(panels, sim_params.start_session, sim_params.end_session)
         if blotter is None or type(blotter) is SimulationBlotter:
-            blotter = AShareBlotter(data_portal.bars, self.settings.execution)
+            blotter = AShareBlotter(data_portal.bars, settings.execution)
         super().__init__(sim_params=sim_params, data_portal=data_portal, blotter=blotter, **kwargs)
         if isinstance(self.blotter, AShareBlotter):
             self.blotter.attach(_LedgerAccount(self))
 
     def init_engine(self, get_loader: Any) -> None:
         """Serve our datasets beside whatever zipline serves."""
-        ours = loaders(self.panels)
+        ours = loaders(self._panels)
         super().init_engine(lambda column: ours.get(column) or get_loader(column))
 
     def pipeline_output(self, name: str) -> pd.DataFrame:
@@ -88,12 +108,13 @@ class AShareAlgorithm(TradingAlgorithm):  # type: ignore[misc]
             strategy=self._strategy,
             script=self.algoscript or "",
             capital=self.sim_params.capital_base,
-            settings=self.settings,
-            panels=self.panels,
-            diary=self.diary,
+            settings=self._ashare.settings,
+            panels=self._panels,
+            diary=self._diary,
             orders=rows,
             benchmark=self._benchmark.tolist(),
-            models=[],
+            models=self._ashare.models.used,
+            scores=self._ashare.models.scored,
         )
 
     def _create_benchmark_source(self) -> BenchmarkSource:
@@ -112,7 +133,7 @@ class AShareAlgorithm(TradingAlgorithm):  # type: ignore[misc]
     def _create_metrics_tracker(self) -> AShareMetricsTracker:
         parameters = self.sim_params
         return AShareMetricsTracker(
-            self.diary,
+            self._diary,
             trading_calendar=self.trading_calendar,
             first_session=parameters.start_session,
             last_session=parameters.end_session,

@@ -13,7 +13,7 @@ from engine.errors import WrongCalendar
 from engine.panels.bars import PanelBarReader
 
 
-class AShareDataPortal(DataPortal):  # type: ignore[misc]
+class AShareDataPortal(DataPortal):
     """A portal whose daily values come from ``PanelBarReader``.
 
     Raises

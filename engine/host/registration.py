@@ -69,7 +69,7 @@ def load(name: str, environ: Mapping[str, str] = os.environ, timestamp: pd.Times
 
 def algorithm(*args: Any, data_portal: Any = None, **kwargs: Any) -> TradingAlgorithm:
     """Return our algorithm for our portal, the stock one for any other."""
-    kind = AShareAlgorithm if isinstance(data_portal, AShareDataPortal) else TradingAlgorithm
+    kind: Any = AShareAlgorithm if isinstance(data_portal, AShareDataPortal) else TradingAlgorithm
     return kind(*args, data_portal=data_portal, **kwargs)
 
 

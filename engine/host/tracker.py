@@ -10,7 +10,7 @@ from zipline.finance.transaction import Transaction
 from engine.report.runs import Diary
 
 
-class AShareMetricsTracker(MetricsTracker):  # type: ignore[misc]
+class AShareMetricsTracker(MetricsTracker):
     """Keeps a diary of closes and holdings, and closes a delisted position at what is recovered of it: nothing.
 
     Parameters

@@ -49,13 +49,17 @@ class DatedTable:
         starts, values = self._series(scope)
         at = bisect_right(starts, day) - 1
         if at < 0:
-            known = f"it is known from {starts[0]}" if starts else "there is no such scope"
             raise OutsideData(
                 f"no {self.name.replace('_', ' ')} for {scope} on {day}",
-                known,
-                f"Choose later dates, or give one rate in the settings ({_SETTING.get(self.name, 'none for this rule')}).",
+                f"it is known from {starts[0]}" if starts else "there is no such scope",
+                "Choose later dates" + (f", or set {self.setting} to one rate." if self.setting else "."),
             )
         return values[at]
+
+    @property
+    def setting(self) -> str | None:
+        """The setting that can stand in for the table."""
+        return _SETTING.get(self.name)
 
     def _series(self, scope: str) -> tuple[list[dt.date], list[Decimal]]:
         return _series(self, scope)

@@ -15,7 +15,7 @@ from engine.errors import UsageError
 from engine.panels.reader import Panels, yuan
 
 
-class PanelBarReader(SessionBarReader):  # type: ignore[misc]
+class PanelBarReader(SessionBarReader):
     """Raw daily bars: prices in CNY, volume in shares, NaN and 0 on a session without a bar."""
 
     def __init__(self, panels: Panels) -> None:
@@ -77,7 +77,7 @@ class PanelBarReader(SessionBarReader):  # type: ignore[misc]
             self._rows[field] = self.panels.field(field)[row].tolist()
         return self._rows[field]
 
-    def get_last_traded_dt(self, asset: Any, day: pd.Timestamp) -> pd.Timestamp:
+    def get_last_traded_dt(self, asset: Any, day: pd.Timestamp) -> Any:
         """Return the session of the last bar on or before a day, NaT if there is none."""
         row = int(self.panels.field("last_bar")[self._row(day), int(asset)])
         return self.sessions[row] if row >= 0 else pd.NaT

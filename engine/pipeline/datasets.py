@@ -11,7 +11,7 @@ from zipline.pipeline.data import Column, DataSet
 from zipline.pipeline.domain import CN_EQUITIES
 
 
-class Daily(DataSet):  # type: ignore[misc]
+class Daily(DataSet):
     """Market data of a session, one row a session of the exchange.
 
     Prices without ``adj_`` are raw, in CNY, NaN on a session without a bar. ``adj_`` prices are unrounded
@@ -55,7 +55,7 @@ class Daily(DataSet):  # type: ignore[misc]
     """Market sessions since the first bar, that one counted: 1 on it, NaN before."""
 
 
-class Reports(DataSet):  # type: ignore[misc]
+class Reports(DataSet):
     """The newest report known after the close of the session, by announcement date, in CNY.
 
     ``*_prior`` is the same item a year earlier; ``profit`` is net profit attributable to the parent.

@@ -1,4 +1,4 @@
-"""The nine factors of the strategy (SPEC 4) and their z-scores, as zipline ``CustomFactor``\\ s.
+"""The nine factors of the strategy (SPEC 4) and their z-scores, as zipline custom factors.
 
 Each is registered in ``FACTORS`` with its window, unit and source; whatever is registered joins the export,
 the training features and the checks.
@@ -22,7 +22,7 @@ from engine.settings import FactorSettings
 Floats = npt.NDArray[np.float64]
 
 
-class PanelFactor(CustomFactor):  # type: ignore[misc]
+class PanelFactor(CustomFactor):
     """A factor computed for all sessions of a chunk at once instead of window by window.
 
     A subclass defines ``panel``, which gets each input as (sessions + window_length - 1, assets) and returns

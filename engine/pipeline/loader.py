@@ -96,7 +96,7 @@ def load_column(window: Window, column: BoundColumn) -> Array:
     return window.panel(name) if name in _PLAIN else window.price(name)
 
 
-class EndOfDayLoader(PipelineLoader):  # type: ignore[misc]
+class EndOfDayLoader(PipelineLoader):
     """Serves ``Daily`` and ``Reports``; nothing is shifted, nothing is adjusted afterwards."""
 
     def __init__(self, panels: Panels) -> None:

@@ -14,11 +14,15 @@ def universe(settings: UniverseSettings) -> Filter:
     A stock without a known market cap is out: no comparison with a missing value is true.
     """
     market_cap = Daily.total_mv.latest
-    return (
-        Daily.listed.latest
-        & Daily.traded.latest
-        & ~Daily.risk_warned.latest
-        & (Daily.age.latest >= settings.minimum_sessions)
-        & (market_cap >= settings.minimum_total_mv)
-        & (market_cap <= settings.maximum_total_mv)
-    )
+    sized = (market_cap >= settings.minimum_total_mv) & (market_cap <= settings.maximum_total_mv)
+    return _of_any_size(settings) & sized
+
+
+def without_market_cap(settings: UniverseSettings) -> Filter:
+    """Return who is out only because the market cap is not known."""
+    return _of_any_size(settings) & Daily.total_mv.latest.isnull()
+
+
+def _of_any_size(settings: UniverseSettings) -> Filter:
+    old_enough = Daily.age.latest >= settings.minimum_sessions
+    return Daily.listed.latest & Daily.traded.latest & ~Daily.risk_warned.latest & old_enough

@@ -21,6 +21,7 @@ import polars as pl
 from engine import clock
 from engine.execution.blotter import OrderRow
 from engine.files import whole_folder, write_json
+from engine.model.registry import Scored
 from engine.panels.reader import Panels
 from engine.settings import Settings
 from engine.types import Reason, Side
@@ -40,6 +41,7 @@ POSITIONS = {
     "cost": pl.Float64,
     "price": pl.Float64,
 }
+SCORES = dict.fromkeys(("p_down", "p_flat", "p_up", "expected_excess"), pl.Float32)
 ORDERS = {
     "order_id": pl.String,
     "decided": pl.Date,
@@ -111,6 +113,8 @@ class RunRecord:
         Daily returns of the benchmark, a value a session.
     models : sequence of str
         Ids of the models it consulted.
+    scores : sequence of (date, array of sids, array (n, 4))
+        What they said of each member: down, flat, up, expected excess.
     """
 
     strategy: str
@@ -122,6 +126,7 @@ class RunRecord:
     orders: Sequence[OrderRow]
     benchmark: Sequence[float]
     models: Sequence[str]
+    scores: Sequence[Scored] = ()
 
 
 def write_run(record: RunRecord, made: dt.datetime | None = None) -> Path:
@@ -144,6 +149,8 @@ def write_run(record: RunRecord, made: dt.datetime | None = None) -> Path:
         perf.write_parquet(beside / "perf.parquet")
         orders.write_parquet(beside / "orders.parquet")
         positions.write_parquet(beside / "positions.parquet")
+        if record.scores:
+            _scores(record).write_parquet(beside / "scores.parquet")
         write_json(beside / "manifest.json", manifest)
         if record.settings.report.tearsheet:
             from engine.report.tearsheet import render  # heavy: plots and templates
@@ -189,6 +196,20 @@ def _positions(record: RunRecord, orders: pl.DataFrame) -> pl.DataFrame:
         .with_columns(sellable=(pl.col("shares") - pl.col("bought").fill_null(0)).clip(0))
         .drop("bought")
     )
+
+
+def _scores(record: RunRecord) -> pl.DataFrame:
+    """Return what the models said, a row a session and member."""
+    assets = record.panels.assets
+    frames = [
+        pl.DataFrame(values, schema=SCORES).select(
+            pl.lit(session).alias("session"),
+            pl.Series("ts_code", [assets[sid].code_on(session) for sid in sids]),
+            pl.all(),
+        )
+        for session, sids, values in record.scores
+    ]
+    return pl.concat(frames)
 
 
 def _manifest(record: RunRecord, orders: pl.DataFrame, made: dt.datetime) -> dict[str, Any]:

@@ -1,0 +1,132 @@
+"""``ashare demo``: the whole chain on the demo market, each step the command a user would type."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import click
+
+MARKER = ".ashare-demo"
+MONTHS = ("2023-01", "2023-12")
+SESSIONS = ("2023-01-03", "2023-12-29")
+SETTINGS = """\
+# The demo market has 240 stocks, so a larger part of them is held than of a real market's thousands.
+[selection]
+fraction = 0.2
+"""
+
+
+@click.command()
+@click.option("--noise", is_flag=True, help="The twin market without any alpha: nothing to be found.")
+@click.option(
+    "--folder", default=".demo", show_default=True, type=click.Path(path_type=Path), help="Where it all happens."
+)
+def demo(noise: bool, folder: Path) -> None:
+    """Make a synthetic market and take it from data to tear-sheet: no token, no network, nothing of yours touched."""
+    started = time.monotonic()
+    home = _fresh(folder.absolute())
+    truth = _market(home / "market", noise)
+    strategy = str(resources.files("strategies") / "momentum_dnn.py")
+    chain = Chain(home)
+    chain.run("ashare", "init")
+    chain.run("ashare", "data", "import", str(home / "market"), "--label", _label())
+    chain.run("zipline", "ingest", "-b", "ashare", "--no-show-progress")
+    chain.run("ashare", "train", "--start", MONTHS[0], "--end", MONTHS[1])
+    run = ("zipline", "run", "-f", strategy, "-b", "ashare", "--trading-calendar", "XSHG")
+    chain.run(*run, "-s", SESSIONS[0], "-e", SESSIONS[1], "-o", os.devnull)
+    _summary(home, truth, time.monotonic() - started, " ".join(chain.shown(run)))
+
+
+def _fresh(folder: Path) -> Path:
+    """Empty the demo's folder; a folder that is not the demo's is left alone."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise click.UsageError(f"{folder} is not empty and no demo made it. Name another with --folder.")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
+    (folder / "ashare.toml").write_text(SETTINGS, "utf-8")
+    return folder
+
+
+def _market(folder: Path, noise: bool) -> dict[str, Any]:
+    from bundles.demo.market import Spec, write_market
+
+    spec = Spec(alpha=0.0) if noise else Spec()
+    kind = "nothing planted" if noise else f"a planted alpha of {spec.alpha:.2%} a session and standard deviation"
+    click.secho(f"A synthetic market: {spec.stocks} stocks, {spec.first} to {spec.last}, {kind}.", bold=True)
+    return write_market(spec, folder)
+
+
+def _label() -> str:
+    from bundles.demo.market import LABEL
+
+    return LABEL
+
+
+class Chain:
+    """Runs commands in the demo's own home and shows them."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("ASHARE_")} | {
+            "ASHARE_HOME": str(home),
+            "ZIPLINE_ROOT": str(home / "zipline"),
+            "PYTHONWARNINGS": "ignore",
+        }
+
+    def shown(self, command: tuple[str, ...]) -> tuple[str, ...]:
+        """Return a command as one would type it here."""
+        here = f"{Path.cwd()}{os.sep}"
+        return tuple(word.replace(here, "") for word in command)
+
+    def run(self, *command: str) -> None:
+        """Run one command and stop the demo if it fails."""
+        click.secho(
+            "$ " + " ".join(word if " " not in word else f"'{word}'" for word in self.shown(command)), fg="cyan"
+        )
+        program = Path(sys.executable).with_name(command[0])
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [str(program), *command[1:]],
+            env=self.environment,
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout is not None
+        said = [line.rstrip() for line in process.stdout]
+        if process.wait():
+            raise click.ClickException("\n".join(["the demo stopped:", *said[-15:]]))
+        for line in said if command[0] == "ashare" else []:
+            click.echo(f"  {line}")
+        click.secho(f"  {time.monotonic() - started:.1f} s", dim=True)
+
+
+def _summary(home: Path, truth: dict[str, Any], seconds: float, command: str) -> None:
+    from engine.report.runs import runs_newest_first
+
+    newest = runs_newest_first(home / "runs")[0]
+    manifest = json.loads((newest / "manifest.json").read_text("utf-8"))
+    click.echo()
+    click.secho(
+        f"Done in {seconds:.0f} s on a synthetic market; none of this says anything about a real one.", bold=True
+    )
+    click.echo(f"planted       rank IC of the signal {truth['rank_ic_of_the_signal']:+.3f} ({truth['signal']})")
+    click.echo(
+        f"result        {manifest['capital']:,.0f} CNY became {manifest['final_net_value']:,.0f} in {manifest['sessions']} sessions"
+    )
+    reasons = ", ".join(f"{name} {count:,}" for name, count in manifest["reasons"].items() if count)
+    click.echo(f"orders        {reasons}")
+    click.echo(f"tear-sheet    {newest / 'tearsheet.html'}")
+    click.echo(
+        f"once more     ASHARE_HOME={home} ZIPLINE_ROOT={home / 'zipline'} {command} -s {SESSIONS[0]} -e {SESSIONS[1]}"
+    )

@@ -1,0 +1,56 @@
+"""From a pipeline's table to orders, as SPEC 7 has it: what a strategy script calls on a rebalance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from zipline.api import order
+from zipline.pipeline import Pipeline
+from zipline.pipeline.factors import Factor
+from zipline.pipeline.filters import Filter
+
+from engine.pipeline.datasets import Daily
+from engine.portfolio.select import select
+from engine.portfolio.size import orders, target_shares
+
+
+def ranking_pipeline(score: Factor, members: Filter) -> Pipeline:
+    """Return the pipeline a rebalance needs: the score, and what names are dropped by."""
+    columns = {"score": score, "at_limit": Daily.at_limit.latest, "turnover": Daily.turnover_rate.latest}
+    return Pipeline(columns, screen=members)
+
+
+def is_rebalance(context: Any) -> bool:
+    """Count the session and say whether it is the first, or the n-th after the last rebalance (setting ``every``)."""
+    context.sessions_seen = getattr(context, "sessions_seen", -1) + 1
+    return bool(context.sessions_seen % context.ashare.settings.selection.every == 0)
+
+
+def rebalance(context: Any, data: Any, table: pd.DataFrame) -> list[Any]:
+    """Order the difference between what the table selects and what is held; the orders meet the next session.
+
+    Parameters
+    ----------
+    context, data
+        As zipline hands them to ``handle_data``.
+    table : DataFrame
+        Output of ``ranking_pipeline``: one row a member of the universe, indexed by asset.
+
+    Returns
+    -------
+    list
+        The chosen assets, best first.
+    """
+    settings = context.ashare.settings.selection
+    codes = [asset.symbol for asset in table.index]
+    score, turnover = (table[name].to_numpy(np.float64) for name in ("score", "turnover"))
+    at_limit = table["at_limit"].to_numpy(np.bool_)
+    chosen = [table.index[i] for i in select(codes, score, at_limit, turnover, settings)]
+    prices = dict(zip(chosen, np.atleast_1d(data.current(chosen, "price")), strict=True)) if chosen else {}
+    held = {asset: position.amount for asset, position in context.portfolio.positions.items()}
+    targets = target_shares(chosen, prices, context.portfolio.portfolio_value, settings)
+    for asset, shares in orders(targets, held):
+        order(asset, shares)
+    return chosen

@@ -1,0 +1,86 @@
+"""What the model learns: the excess return a decision after T could have earned (SPEC 5, 13.11, 13.12).
+
+``excess_T = exit / adj_open_(T+1) - index_open_(T+1+h) / index_open_(T+1)`` with ``h`` the horizon; the exit price is
+the adjusted open of T+1+h, the last adjusted close where that session has no bar, and 0 for a stock delisted by then.
+Known after the close of T+1+h. There is none where entry was impossible: no bar on T+1, or opened limit-up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import DataNotFit
+from engine.panels.reader import Floats, Panels, yuan
+from engine.panels.store import LISTED
+from engine.settings import LabelSettings
+
+DOWN, FLAT, UP = 0, 1, 2
+"""The classes, in the order of the network's outputs."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of the sessions ``0..n-1`` of the panels.
+
+    Attributes
+    ----------
+    excess : array of float64, (n, assets)
+        Excess return; NaN where there is no label.
+    total_losses : list of (int, int)
+        (row, sid) of labels that end in a delisting.
+    """
+
+    excess: Floats
+    total_losses: list[tuple[int, int]]
+
+
+def lag(settings: LabelSettings) -> int:
+    """Return the sessions from a decision to the close after which its label is known."""
+    return settings.horizon + 1
+
+
+def labels(panels: Panels, settings: LabelSettings) -> Labels:
+    """Compute the labels of every session whose window is complete.
+
+    Raises
+    ------
+    DataNotFit
+        The index has no open on a session that is needed.
+    """
+    step = lag(settings)
+    n = max(len(panels.days) - step, 0)
+    entry, leave = slice(1, n + 1), slice(step, step + n)
+    factor, last_close = panels.field("adj_factor"), panels.field("last_close")
+    opens = panels.field("open")
+    up_limit = panels.field("up_limit")[entry]
+    possible = (opens[entry] > 0) & ~((up_limit > 0) & (opens[entry] >= up_limit))
+    bought = yuan(opens[entry]) * factor[entry]
+    sold = np.where(opens[leave] > 0, opens[leave], last_close[leave]) / 100.0 * factor[leave]
+    delisted = possible & ((panels.field("status")[leave] & LISTED) == 0)
+    with np.errstate(invalid="ignore"):
+        stock = np.where(delisted, 0.0, sold) / bought - 1.0
+    market = _index_returns(panels, settings, n)
+    excess = np.where(possible, stock - market[:, None], np.nan)
+    return Labels(excess, [(int(row), int(sid)) for row, sid in np.argwhere(delisted)])
+
+
+def _index_returns(panels: Panels, settings: LabelSettings, n: int) -> Floats:
+    opens = panels.index(settings.index, "open")
+    if opens is None:
+        raise DataNotFit(f"the bundle has no index {settings.index}", "labels are excess returns over it", _IMPORT)
+    needed = opens[1 : n + lag(settings)]
+    if np.isnan(needed).any():
+        day = panels.days[1 + int(np.isnan(needed).argmax())]
+        raise DataNotFit(f"index {settings.index} has no open on {day}", "labels are excess returns over it", _IMPORT)
+    return opens[lag(settings) : lag(settings) + n] / opens[1 : n + 1] - 1.0
+
+
+_IMPORT = "Import the missing rows of index_daily and ingest again."
+
+
+def classes(excess: npt.NDArray[np.floating], settings: LabelSettings) -> npt.NDArray[np.int64]:
+    """Return the class of each excess return."""
+    return np.where(excess > settings.up, UP, np.where(excess < settings.down, DOWN, FLAT))

@@ -1,0 +1,135 @@
+"""Which sessions a month's model may learn from (SPEC 6): no label it uses is known later than the month begins."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from engine import calendar
+from engine.errors import NotEnoughHistory, OutsideData, UsageError
+from engine.settings import ModelSettings
+
+Days = npt.NDArray[np.datetime64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Sessions ``first..last``, as rows of the panels."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the model of a month is trained and validated on.
+
+    Attributes
+    ----------
+    month : str
+        YYYY-MM; the model serves decisions on its sessions.
+    known_until : int
+        Row of the last session before the month; every label used is known after its close.
+    train, validation : Interval
+        Sessions of the decisions.
+    label_lag : int
+        Sessions from a decision to the close after which its label is known.
+
+    Raises
+    ------
+    AssertionError
+        A training label would be known only after the first validation decision, or a validation label after
+        the month began: such a window cannot be made.
+    """
+
+    month: str
+    known_until: int
+    train: Interval
+    validation: Interval
+    label_lag: int
+
+    def __post_init__(self) -> None:
+        assert self.train.first <= self.train.last < self.train.last + self.label_lag < self.validation.first
+        assert self.validation.first <= self.validation.last
+        assert self.validation.last + self.label_lag <= self.known_until
+
+
+def months(start: str, end: str) -> Iterator[str]:
+    """Yield the months from one to another, both included.
+
+    Raises
+    ------
+    UsageError
+        One is not written YYYY-MM, or the first comes after the last.
+    """
+    for text in (start, end):
+        if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
+            raise UsageError(f"{text!r} is no month", "a month is written YYYY-MM", "Write it so.")
+    if start > end:
+        raise UsageError(f"the range {start} to {end} is empty", "it ends before it begins", "Swap the two.")
+    year, month = map(int, start.split("-"))
+    while (text := f"{year:04d}-{month:02d}") <= end:
+        yield text
+        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+
+
+def window(month: str, days: Days, first_sample: int, label_lag: int, settings: ModelSettings) -> Window:
+    """Return the window of a month.
+
+    Parameters
+    ----------
+    month : str
+        YYYY-MM.
+    days : array of datetime64[D]
+        The sessions of the panels.
+    first_sample : int
+        Row of the first session with a universe member.
+    label_lag : int
+        Sessions from a decision to the close after which its label is known.
+    settings : ModelSettings
+        Years of training, months of validation, least years.
+
+    Raises
+    ------
+    OutsideData
+        The bundle ends before the month begins.
+    NotEnoughHistory
+        There are fewer years of samples than the least.
+    """
+    begins = np.datetime64(f"{month}-01", "D")
+    known_until = int(np.searchsorted(days, begins)) - 1
+    everything = calendar.sessions()
+    if known_until < 0 or days[known_until] != everything[np.searchsorted(everything, begins) - 1]:
+        raise OutsideData(
+            f"no model can be trained for {month}",
+            f"the bundle holds the sessions {days[0]} to {days[-1]}",
+            "Choose months inside it, or import more data and ingest again.",
+        )
+    last_validation = known_until - label_lag
+    first_validation = _row_back(days, last_validation, pd.DateOffset(months=settings.validation_months))
+    last_train = first_validation - label_lag - 1
+    first_train = max(_row_back(days, last_train, pd.DateOffset(years=settings.train_years)), first_sample)
+    if last_train < 0 or first_train > _row_back(days, last_train, pd.DateOffset(years=settings.minimum_years)):
+        raise NotEnoughHistory(
+            f"no model can be trained for {month}",
+            f"its training decisions would begin {days[first_sample]}, less than {settings.minimum_years} years before"
+            f" {days[max(last_train, 0)]}",
+            "Start with a later month, or import earlier data.",
+        )
+    return Window(
+        month, known_until, Interval(first_train, last_train), Interval(first_validation, last_validation), label_lag
+    )
+
+
+def _row_back(days: Days, row: int, offset: pd.DateOffset) -> int:
+    """Return the first session later than the day a calendar offset before a row's, or 0 before all of them."""
+    if row < 0:
+        return 0
+    day: dt.date = (pd.Timestamp(days[row]) - offset).date()
+    return int(np.searchsorted(days, np.datetime64(day), side="right"))

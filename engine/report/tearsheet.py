@@ -1,0 +1,147 @@
+"""The tear-sheet: one HTML file from a run folder, readable offline, on paper and on a phone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import empyrical
+import jinja2
+import numpy as np
+import polars as pl
+
+from engine.errors import DataNotFit
+from engine.files import read_json, write_bytes
+from engine.report import statistics as stats
+
+FILE = "tearsheet.html"
+_PERCENT = {
+    "annual return",
+    "annual volatility",
+    "maximum drawdown",
+    "win rate",
+    "total return",
+    "share of winning sessions",
+}
+
+
+def render(folder: Path) -> Path:
+    """Write the tear-sheet of a run folder and return its path.
+
+    Raises
+    ------
+    DataNotFit
+        The folder is no finished run.
+    """
+    page = _environment().get_template("tearsheet.html").render(_context(folder))
+    write_bytes(folder / FILE, page.encode())
+    return folder / FILE
+
+
+def _context(folder: Path) -> dict[str, Any]:
+    from engine.report import plots
+
+    manifest, perf, orders, positions = _read(folder)
+    sessions = perf["session"]
+    own = stats.returns(perf["net_value"].to_numpy(), manifest["capital"])
+    index = perf["benchmark_return"].to_numpy()
+    year = stats.sessions_a_year(sessions[0], sessions[-1])
+    trips = stats.round_trips(orders, positions, sessions.to_list())
+    names = perf.join(positions.group_by("session").agg(pl.len().alias("names")), on="session", how="left")
+    days = [dt.datetime.combine(day, dt.time()) for day in sessions]
+    return {
+        "manifest": manifest,
+        "rows": _figures(own, index, year, stats.win_rate(trips)),
+        "expected_period": stats.EXPECTED_PERIOD,
+        "year": year,
+        "monthly": stats.monthly(sessions, own),
+        "yearly_index": {y: row[0] for y, row in stats.monthly(sessions, index).items()},
+        "reasons": stats.by_reason(orders),
+        "costs": _costs(orders, perf, year),
+        "trips": len(trips),
+        "equity": plots.equity(
+            days, np.cumprod(1 + own), np.cumprod(1 + index), manifest["settings"]["labels"]["index"]
+        ),
+        "drawdown": plots.drawdowns(days, stats.drawdown(own), stats.drawdown(index)),
+        "exposure": plots.exposure(days, perf["gross"].to_numpy(), names["names"].fill_null(0).to_numpy()),
+        "settings": _flat(manifest["settings"]),
+    }
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    try:
+        frames = (pl.read_parquet(folder / f"{name}.parquet") for name in ("perf", "orders", "positions"))
+        return read_json(folder / "manifest.json"), *frames
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise DataNotFit(
+            f"{folder} is no finished run", str(error).splitlines()[0], "Name a folder below runs, or run it again."
+        ) from None
+
+
+def _figures(own: Any, index: Any, year: float, win_rate: float) -> list[dict[str, Any]]:
+    """Return a row a figure: measured, its interval, the benchmark's, the design's expectation."""
+    measured, benchmark = stats.figures(own, index, year), stats.figures(index, index, year)
+    measured["win rate"] = win_rate
+    resampled = {
+        "annual return": partial(empyrical.annual_return, annualization=year),
+        "annual volatility": partial(empyrical.annual_volatility, annualization=year),
+        "Sharpe ratio": partial(empyrical.sharpe_ratio, annualization=year),
+        "maximum drawdown": empyrical.max_drawdown,
+    }
+    order = [*stats.EXPECTED, *(name for name in measured if name not in stats.EXPECTED)]
+    return [
+        {
+            "name": name,
+            "percent": name in _PERCENT,
+            "measured": measured[name],
+            "interval": stats.interval(own, resampled[name]) if name in resampled else None,
+            "benchmark": benchmark.get(name) if name != "beta" else None,
+            "expected": stats.EXPECTED.get(name),
+        }
+        for name in order
+    ]
+
+
+def _costs(orders: pl.DataFrame, perf: pl.DataFrame, year: float) -> dict[str, float]:
+    years, mean_value = perf.height / year, float(perf["net_value"].mean() or 0.0)  # type: ignore[arg-type]
+    traded = stats.traded_value(orders)
+    fees = {name.replace("_", " "): float(orders[name].sum()) for name in ("commission", "stamp_duty", "transfer_fee")}
+    return fees | {
+        "all fees, share of the mean net value a year": sum(fees.values()) / mean_value / years,
+        "traded value a year / mean net value": traded / mean_value / years,
+    }
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, value in settings.items():
+        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+    return rows
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("engine.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"pct": _percent, "num": _number, "cny": lambda value: f"{value:,.0f}", "shade": _shade}
+    return environment
+
+
+def _percent(value: float | None, places: int = 1) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value * 100:.{places}f} %".replace("-", "−")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.2f}".replace("-", "−")
+
+
+def _shade(value: float | None) -> str:
+    """Return the background of a return in the monthly table: red gains, green losses, as on Chinese screens."""
+    if value is None:
+        return ""
+    strength = min(abs(value) / 0.12, 1.0) * 0.55
+    red_green_blue = "179,38,30" if value > 0 else "46,125,80"
+    return f"background:rgba({red_green_blue},{strength:.2f})"
