@@ -200,19 +200,25 @@ def _cast(raw: pl.DataFrame, name: str, column: Any) -> pl.Expr:
 
 
 def _failed(endpoint: Endpoint, path: Path, failure: Any) -> BadInput:
-    rule, count = next(iter(sorted(failure.counts().items(), key=lambda item: item[0] == "primary_key")))
-    row = failure.invalid().row(0, named=True)
+    """Say which check failed first: one of a column, then a repeated key, then one between columns."""
+    counts = failure.counts()
+    rule = min(counts, key=lambda name: ("|" not in name, name != "primary_key"))
+    row = failure.details().filter(pl.col(rule) == "invalid").row(0, named=True)
     shown = ", ".join(f"{name} = {row[name]}" for name in endpoint.key)
     if rule == "primary_key":
-        return BadInput(
-            f"{path} has {count} rows with duplicate keys, first {shown}",
-            f"{' and '.join(endpoint.key)} name a row of {endpoint.name}",
-            "Keep one row a key.",
-        )
+        return _duplicates(endpoint, path, counts[rule], shown)
     column, _, check = rule.partition("|")
     what = f"{column} = {row[column]} ({check})" if check else rule.replace("_", " ")
     return BadInput(
-        f"{path}: {count} rows fail a check, first {shown}", f"violated: {what}", "Correct or remove the rows."
+        f"{path}: {counts[rule]} row(s) fail a check, first {shown}", f"violated: {what}", "Correct or remove them."
+    )
+
+
+def _duplicates(endpoint: Endpoint, path: Path, count: int, shown: str) -> BadInput:
+    return BadInput(
+        f"{path} has {count} rows with duplicate keys, first {shown}",
+        f"{' and '.join(endpoint.key)} name a row of {endpoint.name}",
+        "Keep one row a key.",
     )
 
 
@@ -236,11 +242,7 @@ def _require_unique(endpoint: Endpoint, paths: list[Path], keys: list[pl.DataFra
     repeated = pl.concat(keys).filter(pl.concat(keys).is_duplicated())
     if repeated.height:
         shown = ", ".join(f"{name} = {value}" for name, value in repeated.row(0, named=True).items())
-        raise BadInput(
-            f"{paths[0].parent} has {repeated.height} rows with duplicate keys, first {shown}",
-            f"{' and '.join(endpoint.key)} name a row of {endpoint.name}",
-            "Keep one row a key.",
-        )
+        raise _duplicates(endpoint, paths[0].parent, repeated.height, shown)
 
 
 def _stage(

@@ -74,3 +74,76 @@ def backtest(home: Path, tmp_path: Path) -> Callable[..., Run]:
         return Run(run_script(path, start, end, capital=capital))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with a small demo market in lake and bundle, made once; tests must not change it."""
+    import subprocess
+    import sys
+
+    from bundles.demo.market import Spec, write_market
+
+    home = tmp_path_factory.mktemp("demo")
+    write_market(Spec(stocks=60, first="2017-01-03", last="2019-12-31"), home / "market")
+    (home / "ashare.toml").write_text(DEMO_SETTINGS, "utf-8")
+    environment = {**os.environ, "ASHARE_HOME": str(home), "ZIPLINE_ROOT": str(home / "zipline")}
+    python = Path(sys.executable)
+    for command in (
+        [python.with_name("ashare"), "init"],
+        [python.with_name("ashare"), "data", "import", home / "market", "--label", "synthetic"],
+        [python.with_name("zipline"), "ingest", "-b", "ashare", "--no-show-progress"],
+    ):
+        subprocess.run([str(word) for word in command], env=environment, cwd=home, check=True, capture_output=True)
+    return home
+
+
+DEMO_SETTINGS = """
+[model]
+train_years = 1
+minimum_years = 1
+validation_months = 3
+epochs = 2
+[selection]
+fraction = 0.2
+"""
+
+
+@pytest.fixture
+def demo(demo_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a home of the test's own over the small demo market: its lake and bundle, no models, no runs."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("lake", "zipline", "ashare.toml"):
+        (home / name).symlink_to(demo_home / name)
+    monkeypatch.setenv("ASHARE_HOME", str(home))
+    monkeypatch.setenv("ZIPLINE_ROOT", str(home / "zipline"))
+    monkeypatch.chdir(tmp_path)
+    return home
+
+
+@pytest.fixture(scope="session")
+def real_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Tushare-shaped folder of a sample of the private real data; skip where they are not."""
+    import subprocess
+    import sys
+
+    source = os.environ.get("ASHARE_REALDATA")
+    if not source or not (Path(source) / "export.py").is_file():
+        pytest.skip("ASHARE_REALDATA names no private data on this machine")
+    folder = tmp_path_factory.mktemp("real") / "market"
+    command = [sys.executable, str(Path(source) / "export.py"), "--out", str(folder), "--stocks", "120"]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def real_home(real_market: Path, home: Path, tmp_path: Path) -> Path:
+    """Return a home with that sample in lake and bundle."""
+    from zipline.data import bundles
+
+    import engine.extension  # noqa: F401
+
+    import_folder(real_market, Lake(settings.load().lake), FETCHED, "six_months")
+    bundles.ingest("ashare", os.environ, show_progress=False)
+    return home

@@ -121,9 +121,8 @@ def _summary(home: Path, truth: dict[str, Any], seconds: float, command: str) ->
         f"Done in {seconds:.0f} s on a synthetic market; none of this says anything about a real one.", bold=True
     )
     click.echo(f"planted       rank IC of the signal {truth['rank_ic_of_the_signal']:+.3f} ({truth['signal']})")
-    click.echo(
-        f"result        {manifest['capital']:,.0f} CNY became {manifest['final_net_value']:,.0f} in {manifest['sessions']} sessions"
-    )
+    became = f"{manifest['capital']:,.0f} CNY became {manifest['final_net_value']:,.0f}"
+    click.echo(f"result        {became} in {manifest['sessions']} sessions")
     reasons = ", ".join(f"{name} {count:,}" for name, count in manifest["reasons"].items() if count)
     click.echo(f"orders        {reasons}")
     click.echo(f"tear-sheet    {newest / 'tearsheet.html'}")

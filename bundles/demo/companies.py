@@ -57,7 +57,8 @@ def companies(n: int, days: Days, rng: np.random.Generator) -> list[Company]:
     A third lists during the period (STAR not before it opens), a twelfth is specially treated for a year,
     and one in eighty is delisted at the end of such a year.
     """
-    boards = [board for board, share in _SHARES for _ in range(round(share * n))]
+    open_boards = [pair for pair in _SHARES if pair[0] is not Board.STAR or np.busday_count(STAR_OPENS, days[-1]) > 80]
+    boards = [board for board, share in open_boards for _ in range(round(share * n))]
     boards = (boards + [Board.SSE_MAIN] * n)[:n]
     numbers: dict[Board, int] = {}
     return [_company(i, board, _next(numbers, board), days, rng) for i, board in enumerate(boards)]
@@ -71,7 +72,7 @@ def _next(numbers: dict[Board, int], board: Board) -> int:
 def _company(i: int, board: Board, number: int, days: Days, rng: np.random.Generator) -> Company:
     late, troubled, leaves = rng.random(3)
     earliest = int(np.searchsorted(days, STAR_OPENS)) if board is Board.STAR else 40
-    row = int(rng.integers(earliest, int(len(days) * 0.7)))
+    row = int(rng.integers(earliest, max(int(len(days) * 0.7), earliest + 60)))
     list_row = row if late < 0.33 or board is Board.STAR else 0
     listed = days[list_row] if list_row else days[0] - np.timedelta64(int(rng.integers(800, 4000)), "D")
     warned, gone = _trouble(list_row, troubled, leaves, days, rng)
@@ -86,7 +87,7 @@ def _trouble(
     never = len(days) + 1
     year = int(rng.integers(2018, 2023))
     begins = int(np.searchsorted(days, np.datetime64(f"{year}-05-06")))
-    if troubled >= 1 / 12 or begins < list_row + 300:
+    if troubled >= 1 / 12 or not list_row + 300 <= begins < len(days):
         return (), never
     ends = int(np.searchsorted(days, np.datetime64(f"{year + 1}-05-06")))
-    return ((begins, ends),), ends if leaves < 0.15 else never
+    return ((begins, ends),), ends if leaves < 0.15 and ends < len(days) else never

@@ -90,43 +90,48 @@ def _tables(
     who: Sequence[Company], days: npt.NDArray[np.datetime64], drawn: Tape, reports: Sequence[Statement]
 ) -> dict[str, pl.DataFrame]:
     text = [str(day).replace("-", "") for day in days]
-    rows, columns = np.nonzero(drawn.close > 0)
-    order = np.lexsort((rows, columns))
-    rows, columns = rows[order], columns[order]
-    codes = np.array([company.ts_code for company in who])
-    key = {"ts_code": codes[columns], "trade_date": np.array(text)[rows]}
-    yuan = {name: getattr(drawn, name)[rows, columns] / 100 for name in ("open", "high", "low", "close", "pre_close")}
-    float_shares = drawn.shares[rows, columns] * 0.7
-    lots = np.round(float_shares * drawn.turnover[rows, columns] / 100 / 100, 2)
-    mean_price = (yuan["open"] + yuan["high"] + yuan["low"] + yuan["close"]) / 4
-    return {
-        "daily": pl.DataFrame(key | yuan | {"vol": lots, "amount": np.round(lots * 100 * mean_price / 1000, 3)}),
-        "adj_factor": pl.DataFrame(key | {"adj_factor": drawn.adj_factor[rows, columns]}),
-        "daily_basic": pl.DataFrame(
-            key
-            | {
-                "turnover_rate": np.round(drawn.turnover[rows, columns], 4),
-                "total_mv": np.round(yuan["close"] * drawn.shares[rows, columns] / 1e4, 4),
-            }
-        ),
-        "stk_limit": pl.DataFrame(key | {"up_limit": drawn.up[rows, columns], "down_limit": drawn.down[rows, columns]})
-        .with_columns(pl.when(pl.col(name) > 0).then(pl.col(name) / 100).alias(name) for name in ("up_limit", "down_limit")),
+    income = {"revenue": "revenue", "oper_cost": "cost", "n_income_attr_p": "profit"}
+    balance = {"total_assets": "assets", "total_liab": "liabilities", "total_hldr_eqy_exc_min_int": "equity"}
+    return _by_day(who, text, drawn) | {
         "stock_basic": _stock_basic(who, text),
         "namechange": _names(who, text),
         "suspend_d": _suspensions(who, text, drawn),
         "dividend": _dividends(who, text, drawn),
-        "income": _reports(who, reports, {"revenue": "revenue", "oper_cost": "cost", "n_income_attr_p": "profit"}),
-        "balancesheet": _reports(
-            who,
-            reports,
-            {"total_assets": "assets", "total_liab": "liabilities", "total_hldr_eqy_exc_min_int": "equity"},
-        ),
+        "income": _reports(who, reports, income),
+        "balancesheet": _reports(who, reports, balance),
         "index_daily": pl.concat(
             pl.DataFrame({"ts_code": code, "trade_date": text, "open": drawn.index[:, 0], "close": drawn.index[:, 1]})
             for code in INDEX
         ),
         "trade_cal": _calendar(days),
-    }  # fmt: skip
+    }
+
+
+def _by_day(who: Sequence[Company], text: list[str], drawn: Tape) -> dict[str, pl.DataFrame]:
+    """Return the tables with one row a bar, ordered by code and day."""
+    rows, columns = np.nonzero(drawn.close > 0)
+    order = np.lexsort((rows, columns))
+    at = rows[order], columns[order]
+    key = {"ts_code": np.array([company.ts_code for company in who])[at[1]], "trade_date": np.array(text)[at[0]]}
+    yuan = {name: getattr(drawn, name)[at] / 100 for name in ("open", "high", "low", "close", "pre_close")}
+    turnover, shares = drawn.turnover[at], drawn.shares[at]
+    lots = np.round(shares * _FLOAT * turnover / 100 / 100, 2)
+    mean_price = (yuan["open"] + yuan["high"] + yuan["low"] + yuan["close"]) / 4
+    limits = pl.DataFrame(key | {"up_limit": drawn.up[at], "down_limit": drawn.down[at]})
+    return {
+        "daily": pl.DataFrame(key | yuan | {"vol": lots, "amount": np.round(lots * 100 * mean_price / 1000, 3)}),
+        "adj_factor": pl.DataFrame(key | {"adj_factor": drawn.adj_factor[at]}),
+        "daily_basic": pl.DataFrame(
+            key | {"turnover_rate": np.round(turnover, 4), "total_mv": np.round(yuan["close"] * shares / 1e4, 4)}
+        ),
+        "stk_limit": limits.with_columns(
+            pl.when(pl.col(name) > 0).then(pl.col(name) / 100) for name in ("up_limit", "down_limit")
+        ),
+    }
+
+
+_FLOAT = 0.7
+"""Share of a company's shares that is traded freely."""
 
 
 def _stock_basic(who: Sequence[Company], text: list[str]) -> pl.DataFrame:
@@ -154,7 +159,7 @@ def _names(who: Sequence[Company], text: list[str]) -> pl.DataFrame:
             rows.append((company.ts_code, f"*ST{company.name}", text[first]))
             if company.gone_row == last:
                 rows.append((company.ts_code, f"退市{company.name}", text[last - 15]))
-            else:
+            elif last < len(text):
                 rows.append((company.ts_code, company.name, text[last]))
     names = pl.DataFrame(rows, schema=["ts_code", "name", "start_date"], orient="row")
     return names.with_columns(ann_date=pl.lit(None, dtype=pl.String))

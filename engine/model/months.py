@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from engine.errors import NotEnoughHistory
 from engine.model import registry
 from engine.model.labels import lag
 from engine.model.samples import Samples
@@ -25,12 +24,6 @@ def windows(months: Sequence[str], bundle: Bundle, samples: Samples, settings: S
     NotEnoughHistory, OutsideData
         A month cannot be trained on this bundle.
     """
-    if not len(samples.rows):
-        raise NotEnoughHistory(
-            "there is nothing to learn from",
-            "no session has a universe member with a label",
-            "Import at least four years of data, or widen the universe in the settings.",
-        )
     first, step = int(samples.rows[0]), lag(settings.labels)
     return [window(month, bundle.panels.days, first, step, settings.model) for month in months]
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from zipline.pipeline import Pipeline
 
+from engine.errors import NotEnoughHistory
 from engine.files import whole_folder, write_json
 from engine.model.labels import labels
 from engine.panels.bundle import Bundle
@@ -86,6 +87,11 @@ def build_samples(bundle: Bundle, settings: Settings, progress: Callable[[], Non
         Universe, factors, labels.
     progress : callable
         Called once a chunk of sessions.
+
+    Raises
+    ------
+    NotEnoughHistory
+        There is not a single sample.
     """
     folder = samples_folder(bundle, settings)
     if (folder / "manifest.json").exists():
@@ -102,6 +108,12 @@ def build_samples(bundle: Bundle, settings: Settings, progress: Callable[[], Non
         features = np.stack([result.columns[name][at, column] for name in NAMES], axis=1).astype(np.float32)
         parts.append(((at + result.first_row).astype(np.int32), result.sids[column].astype(np.int32), features))
         progress()
+    if not any(len(part[0]) for part in parts):
+        raise NotEnoughHistory(
+            "there is nothing to learn from",
+            "no session has a universe member with a label",
+            "Import at least four years of data, or widen the universe in the settings.",
+        )
     rows, sids, features = (np.concatenate(column) for column in zip(*parts, strict=True))
     samples = Samples(rows, sids, features, excess[rows, sids].astype(np.float32))
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -96,8 +96,10 @@ def interval(daily: Floats, statistic: Callable[[Floats], float], seed: int = 0)
     blocks = -(-n // BLOCK)
     starts = rng.integers(0, n, (RESAMPLES, blocks))
     at = (starts[:, :, None] + np.arange(BLOCK)).reshape(RESAMPLES, -1)[:, :n] % n
-    values = np.array([statistic(daily[picked]) for picked in at])
-    low, high = np.nanpercentile(values, (2.5, 97.5))
+    with np.errstate(all="ignore"):
+        values = np.array([statistic(daily[picked]) for picked in at])
+    known = values[np.isfinite(values)]
+    low, high = np.percentile(known, (2.5, 97.5)) if len(known) else (np.nan, np.nan)
     return float(low), float(high)
 
 

@@ -1,0 +1,134 @@
+"""A process that dies at any durable operation leaves the old state or the new one, never a mixture.
+
+The parent forks a child before anything heavy is imported; the child counts its fsync, rename, replace and mkdir
+calls and leaves at once, without clean-up, when the chosen one is reached.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.markets import five_sessions
+
+DRIVER = """
+import json, os, sys
+
+def child(action, at):
+    calls = 0
+    def counted(function):
+        def wrapper(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls == at:
+                os._exit(9)
+            return function(*args, **kwargs)
+        return wrapper
+    for name in ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir"):
+        setattr(os, name, counted(getattr(os, name)))
+    sys.argv = ["ashare"]
+    if action == "import":
+        from engine.cli.main import ashare
+        ashare.main(["data", "import", "market"], standalone_mode=False)
+    else:
+        import engine.extension
+        from zipline.data import bundles
+        bundles.ingest("ashare", os.environ, show_progress=False)
+    sys.stdout.flush()
+    os._exit(0)
+
+action, start, step = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+check = sys.argv[4]
+at = start
+while True:
+    pid = os.fork()
+    if pid == 0:
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 1); os.dup2(devnull, 2)
+        try:
+            child(action, at)
+        finally:
+            os._exit(7)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    print(json.dumps({"at": at, "status": status}), flush=True)
+    if status != 9:
+        break
+    os.system(check)
+    at += step
+"""
+
+STATE = """
+import json, os
+from bundles.lake import Lake
+from engine import settings
+from engine.errors import AshareError
+from engine.panels.bundle import open_bundle
+lake = Lake(settings.load().lake)
+version = lake.version()
+lake.verify(version)
+rows = sum(part.rows for parts in version.parts.values() for part in parts)
+try:
+    panels = open_bundle().panels
+    bundle = [panels.data_id, int(panels.field("close").sum()), len(panels.assets)]
+    open_bundle().asset_finder.retrieve_all([0])
+except AshareError as error:
+    bundle = [type(error).__name__]
+print("STATE " + json.dumps([version.number, rows, bundle]), flush=True)
+"""
+
+
+def states(folder: Path, action: str, start: int, step: int) -> list[list]:
+    """Kill the action at every ``step``-th durable operation and return what a reader saw after each death."""
+    environment = {**os.environ, "ASHARE_HOME": str(folder / "home"), "ZIPLINE_ROOT": str(folder / "zipline")}
+    (folder / "state.py").write_text(STATE)
+    check = f"{sys.executable} {folder / 'state.py'}"
+    command = [sys.executable, "-c", DRIVER, action, str(start), str(step), check]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert json.loads([line for line in lines if line.startswith("{")][-1])["status"] == 0, done.stdout + done.stderr
+    after = subprocess.run(check.split(), cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return [
+        json.loads(line.removeprefix("STATE "))
+        for line in [*lines, *after.stdout.splitlines()]
+        if line.startswith("STATE ")
+    ]
+
+
+STEPS = [pytest.param(1, marks=pytest.mark.slow), 9]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_import_that_dies(tmp_path, step):
+    five_sessions().write(tmp_path / "market")
+    seen = states(tmp_path, "import", 1, step)
+    assert len(seen) > 3
+    number, rows, _ = seen[-1]
+    assert number == 1
+    assert rows > 20
+    for one in seen[:-1]:
+        assert one[:2] in ([0, 0], [number, rows]), one
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_ingest_that_dies(tmp_path, step):
+    market = five_sessions()
+    market.write(tmp_path / "market")
+    states(tmp_path, "import", 1000, 1)
+    states(tmp_path, "ingest", 1000, 1)
+    market.tables["daily"][4] |= {"close": 10.45, "high": 10.45}
+    market.write(tmp_path / "market")
+    (_, _, old) = states(tmp_path, "import", 1000, 1)[-1]
+    seen = states(tmp_path, "ingest", 1, step)
+    assert len(seen) > 3
+    (_, _, new) = seen[-1]
+    assert new[0] != old[0]
+    assert new[1] == old[1] + 5
+    for _, _, bundle in seen[:-1]:
+        assert bundle in (old, new)
+    left = [path.name for path in (tmp_path / "zipline" / "data" / "ashare").iterdir() if path.name[0].isdigit()]
+    assert len(left) == 2  # the old one and the new one; the dead ones were swept

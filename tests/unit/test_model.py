@@ -1,0 +1,143 @@
+"""Training, registry and scores on the small demo market."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from engine import settings
+from engine.errors import LakeDamaged, NoModel
+from engine.host.registration import install
+from engine.model import registry
+from engine.model.labels import lag
+from engine.model.months import train_months, windows
+from engine.model.network import AttentionNetwork
+from engine.model.samples import Samples, build_samples
+from engine.panels.bundle import open_bundle
+from engine.pipeline.factors import NAMES
+
+
+@pytest.fixture(scope="module")
+def prepared(demo_home):
+    """Return bundle, settings and samples of the small demo market; the samples are made once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASHARE_HOME", str(demo_home))
+        patch.setenv("ZIPLINE_ROOT", str(demo_home / "zipline"))
+        patch.chdir(demo_home)
+        install()
+        bundle, values = open_bundle(), settings.load()
+        return bundle, values, build_samples(bundle, values)
+
+
+def train(prepared, root, months, jobs=1, seed=0):
+    bundle, values, folder = prepared
+    model = values.model.model_copy(update={"seed": seed})
+    values = values.model_copy(update={"home": root, "model": model})
+    wanted = windows(months, bundle, Samples.open(folder), values)
+    done: list[tuple[registry.Entry, bool]] = []
+    train_months(wanted, bundle, folder, values, jobs, lambda entry, fresh: done.append((entry, fresh)))
+    return values, done
+
+
+def test_the_network_has_the_shapes_of_the_design():
+    network = AttentionNetwork().eval()
+    logits, excess = network(torch.zeros(5, 9))
+    assert (logits.shape, excess.shape) == ((5, 3), (5,))
+    weights = network.attention(torch.randn(5, 9))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(5))
+    assert sum(p.numel() for p in network.parameters()) == (9 * 32 + 32) + (32 * 9 + 9) + (9 * 64 + 64) + 128 + (
+        64 * 32 + 32
+    ) + 64 + (32 * 3 + 3) + (32 + 1)
+
+
+def test_samples_are_the_pipeline_s_own_values(prepared):
+    bundle, _, folder = prepared
+    samples = Samples.open(folder)
+    assert samples.features.shape == (len(samples.rows), len(NAMES))
+    assert (np.diff(samples.rows) >= 0).all()
+    assert np.isfinite(samples.features).all()
+    assert np.isfinite(samples.excess).all()
+    assert samples.rows.min() >= 240  # the 241st session of the oldest stocks
+    assert samples.rows.max() < len(bundle.panels.days) - lag(settings.LabelSettings())
+    first = samples.features[samples.between(samples.rows[0], samples.rows[0])]
+    np.testing.assert_allclose(first.mean(axis=0), 0, atol=1e-6)
+
+
+def test_the_same_bits_for_any_number_of_processes(prepared, tmp_path):
+    months = ["2019-11", "2019-12"]
+    hashes = []
+    for jobs in (1, 2):
+        values, done = train(prepared, tmp_path / str(jobs), months, jobs)
+        assert all(fresh for _, fresh in done)
+        hashes.append({entry.month: entry.manifest["sha256"] for entry in registry.entries(values.models)})
+    assert hashes[0] == hashes[1]
+
+
+def test_a_finished_month_is_not_trained_again_and_another_seed_is(prepared, tmp_path):
+    train(prepared, tmp_path, ["2019-12"])
+    _, again = train(prepared, tmp_path, ["2019-12"])
+    assert [fresh for _, fresh in again] == [False]
+    _, other = train(prepared, tmp_path, ["2019-12"], seed=1)
+    assert [fresh for _, fresh in other] == [True]
+
+
+def test_the_manifest_says_what_the_model_may_know(prepared, tmp_path):
+    _, ((entry, _),) = train(prepared, tmp_path, ["2019-12"])
+    manifest = json.loads((entry.folder / "manifest.json").read_text())
+    assert manifest["known_until"] == "2019-11-29"
+    assert manifest["train"]["last"] < manifest["validation"]["first"] <= manifest["validation"]["last"] < "2019-11-01"
+    assert manifest["features"] == list(NAMES)
+    assert manifest["seed"] == 0
+    assert manifest["data_id"] == prepared[0].panels.data_id
+    assert sorted(path.name for path in entry.folder.iterdir()) == ["manifest.json", "weights.safetensors"]
+
+
+def test_a_model_is_found_by_month_data_and_settings(prepared, tmp_path):
+    values, ((entry, _),) = train(prepared, tmp_path, ["2019-12"])
+    panels = prepared[0].panels
+    shelf = registry.Shelf(values, panels)
+    model = shelf.model_for(dt.date(2019, 12, 3))
+    assert shelf.used == [entry.id]
+    scores = model.predict(np.zeros((3, 9), dtype=np.float32))
+    assert scores.shape == (3, 4)
+    np.testing.assert_allclose(scores[:, :3].sum(axis=1), 1, atol=1e-6)
+    with pytest.raises(NoModel, match="ashare train --start 2019-11 --end 2019-11"):
+        shelf.model_for(dt.date(2019, 11, 29))
+    other = values.model_copy(update={"factors": values.factors.model_copy(update={"roe": "ytd"})})
+    with pytest.raises(NoModel):
+        registry.Shelf(other, panels).model_for(dt.date(2019, 12, 3))
+
+
+def test_weights_that_differ_from_their_hash_are_refused(prepared, tmp_path):
+    values, ((entry, _),) = train(prepared, tmp_path, ["2019-12"])
+    path = entry.folder / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(LakeDamaged, match="differ from their hash"):
+        registry.Shelf(values, prepared[0].panels).model_for(dt.date(2019, 12, 3))
+
+
+def test_training_learns_what_is_planted(prepared):
+    """With a class that is a function of one feature, validation accuracy leaves chance far behind."""
+    from engine.model.train import train as train_one
+    from engine.model.windows import Interval, Window
+
+    rng = np.random.default_rng(0)
+    rows = np.repeat(np.arange(200), 50).astype(np.int32)
+    features = rng.normal(size=(len(rows), 9)).astype(np.float32)
+    excess = (0.05 * features[:, 3]).astype(np.float32)
+    samples = Samples(rows, rows, features, excess)
+    window = Window("2000-01", 199, Interval(0, 120), Interval(150, 178), 21)
+    values = prepared[1]
+    trained = train_one(
+        samples,
+        window,
+        values.model_copy(update={"model": values.model.model_copy(update={"epochs": 8, "batch": 256})}),
+        0,
+    )
+    assert trained.validation_accuracy > 0.8

@@ -1,0 +1,173 @@
+"""The run folder and its tear-sheet."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import polars as pl
+import pytest
+
+from engine.errors import DataNotFit
+from engine.report import statistics as stats
+from engine.report.runs import ORDERS, PERF, POSITIONS
+from engine.report.tearsheet import render
+from tests.markets import five_sessions
+
+TRADER = """
+from zipline.api import order
+
+def initialize(context):
+    context.session = 0
+
+def handle_data(context, data):
+    context.session += 1
+    order(context.asset_finder.retrieve_asset(0), {1: 1000, 2: 250, 3: -1200}.get(context.session, 0))
+"""
+
+
+@pytest.fixture
+def run(backtest):
+    return backtest(five_sessions(), TRADER, toml="")
+
+
+def test_the_folder_holds_what_the_contract_says(run):
+    names = ("manifest.json", "perf.parquet", "orders.parquet", "positions.parquet")
+    assert sorted(path.name for path in run.folder.iterdir()) == sorted(names)
+    for frame, schema in ((run.perf, PERF), (run.orders, ORDERS), (run.positions, POSITIONS)):
+        assert dict(frame.schema) == schema
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    assert (manifest["start"], manifest["end"], manifest["sessions"]) == ("2018-03-05", "2018-03-09", 5)
+    assert manifest["id"] == run.folder.name
+    assert manifest["settings"]["execution"]["fill"] == "open"
+    assert sum(manifest["reasons"].values()) == run.orders.height == 3
+    assert run.perf["gross"].to_list() == pytest.approx(
+        [(value - cash) / value for value, cash in zip(run.net_values, run.perf["cash"].to_list(), strict=True)]
+    )
+
+
+def test_net_value_is_cash_and_holdings(run):
+    held = run.positions.group_by("session").agg((pl.col("shares") * pl.col("price")).sum().alias("value"))
+    joined = run.perf.join(held, on="session", how="left").with_columns(pl.col("value").fill_null(0))
+    np.testing.assert_allclose(joined["net_value"], joined["cash"] + joined["value"], atol=1e-6)
+
+
+class Page(HTMLParser):
+    """Collects tags and anything that would be fetched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        given = dict(attrs)
+        if tag in {"script", "link", "img", "iframe"}:
+            self.fetched.append(tag)
+        self.fetched += [
+            v for k, v in given.items() if k in {"src", "href", "xlink:href"} and v and not v.startswith("#")
+        ]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_tear_sheet_stands_alone(run):
+    text = render(run.folder).read_text("utf-8")
+    page = Page()
+    page.feed(text)
+    assert page.tags.count("svg") == 3
+    assert page.fetched == []
+    said = " ".join(" ".join(page.text).split())
+    for expected in ("annual return", "28.5 %", "2018 to 2024", "000905.SH", "filled", "lot", "stamp duty"):
+        assert expected in said
+    assert len(text) < 3_000_000
+
+
+@pytest.mark.parametrize("damage", ["manifest.json", "perf.parquet", "orders.parquet"])
+def test_a_broken_folder_is_refused(run, damage):
+    (run.folder / damage).write_bytes(b"nothing")
+    with pytest.raises(DataNotFit, match="is no finished run"):
+        render(run.folder)
+
+
+def test_a_run_without_a_single_order_has_a_tear_sheet(backtest):
+    run = backtest(five_sessions(), "def initialize(context): pass\ndef handle_data(context, data): pass\n")
+    assert "no orders" in render(run.folder).read_text("utf-8")
+
+
+def test_figures_against_their_definitions():
+    rng = np.random.default_rng(3)
+    daily, index = rng.normal(0.0004, 0.01, 500), rng.normal(0, 0.01, 500)
+    found = stats.figures(daily, index, 243.0)
+    growth = np.cumprod(1 + daily)
+    assert found["annual return"] == pytest.approx(growth[-1] ** (243 / 500) - 1)
+    assert found["annual volatility"] == pytest.approx(daily.std(ddof=1) * np.sqrt(243))
+    assert found["Sharpe ratio"] == pytest.approx(daily.mean() / daily.std(ddof=1) * np.sqrt(243))
+    assert found["maximum drawdown"] == pytest.approx((growth / np.maximum.accumulate(np.r_[1, growth])[1:] - 1).min())
+    assert found["beta"] == pytest.approx(np.cov(daily, index)[0, 1] / index.var(ddof=1))
+
+
+def test_a_year_has_the_exchange_s_own_sessions():
+    assert stats.sessions_a_year(dt.date(2018, 1, 2), dt.date(2018, 6, 1)) == 243
+    assert stats.sessions_a_year(dt.date(2018, 1, 2), dt.date(2019, 6, 1)) == 243.5
+
+
+def test_the_interval_is_reproducible_and_holds_the_mean_of_a_calm_series():
+    daily = np.random.default_rng(1).normal(0.001, 0.01, 400)
+    low, high = stats.interval(daily, np.mean)
+    assert (low, high) == stats.interval(daily, np.mean)
+    assert low < daily.mean() < high
+
+
+def test_monthly_returns_compound_to_the_year():
+    days = pl.Series([dt.date(2018, 1, 30), dt.date(2018, 1, 31), dt.date(2018, 2, 1), dt.date(2019, 1, 2)])
+    table = stats.monthly(days, np.array([0.1, 0.1, -0.5, 0.2]))
+    assert table[2018] == pytest.approx({0: 1.21 * 0.5 - 1, 1: 0.21, 2: -0.5})
+    assert table[2019] == pytest.approx({0: 0.2, 1: 0.2})
+
+
+def test_drawdown_counts_from_the_starting_capital():
+    assert stats.drawdown(np.array([-0.1, 0.0, 0.2])) == pytest.approx([-0.1, -0.1, 0.0])
+
+
+def order(session: int, code: str, side: str, filled: int, price: float) -> dict:
+    day = dt.date(2018, 3, session)
+    fees = {"commission": 5.0, "stamp_duty": 0.0, "transfer_fee": 0.0}
+    return {
+        "order_id": "x",
+        "decided": day,
+        "session": day,
+        "ts_code": code,
+        "side": side,
+        "requested": filled,
+        "filled": filled,
+        "price": price,
+        "reason": "filled",
+        **fees,
+    }
+
+
+def test_round_trips_end_when_the_last_share_is_gone():
+    orders = pl.DataFrame(
+        [
+            order(5, "A", "buy", 100, 10.0),
+            order(6, "A", "buy", 100, 11.0),
+            order(7, "A", "sell", 200, 12.0),  # +300 less 15 of fees
+            order(8, "A", "buy", 100, 12.0),
+            order(9, "A", "sell", 100, 12.05),  # +5 less 10 of fees
+            order(5, "B", "buy", 100, 10.0),  # still there at the end
+        ],
+        schema=ORDERS,
+    )
+    held = [("A", 5), ("A", 6), ("A", 8), *(("B", day) for day in range(5, 10))]
+    positions = pl.DataFrame(
+        {"session": [dt.date(2018, 3, day) for _, day in held], "ts_code": [code for code, _ in held]}
+    )
+    trips = stats.round_trips(orders, positions, [dt.date(2018, 3, day) for day in range(5, 10)])
+    assert [trip.profit for trip in trips] == pytest.approx([285.0, -5.0])
+    assert stats.win_rate(trips) == 0.5

@@ -1,0 +1,86 @@
+"""Training windows: dates worked out by hand, and no window that could see its own future."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.calendar import sessions
+from engine.errors import NotEnoughHistory, OutsideData, UsageError
+from engine.model.windows import Interval, Window, months, window
+from engine.settings import ModelSettings
+
+ALL = sessions()
+DAYS = ALL[(ALL >= np.datetime64("2010-01-04")) & (ALL <= np.datetime64("2019-06-28"))]
+S = ModelSettings()
+LAG = 21
+
+
+def test_a_month_by_hand():
+    """2018-01: D is 2017-12-29; the last label known then is that of 21 sessions before, 2017-11-30."""
+    found = window("2018-01", DAYS, 240, LAG, S)
+    assert str(DAYS[found.known_until]) == "2017-12-29"
+    assert found.validation.last == found.known_until - 21
+    assert str(DAYS[found.validation.last]) == "2017-11-30"
+    assert str(DAYS[found.validation.first]) == "2017-05-31"
+    assert found.train.last + 21 == found.validation.first - 1
+    assert str(DAYS[found.train.last]) == "2017-04-26"
+    assert str(DAYS[found.train.first]) == "2013-05-02"  # the first session after 2013-04-26 plus the May holiday
+
+
+def test_where_the_data_begin_later_the_window_uses_what_there_is():
+    found = window("2015-07", DAYS, 240, LAG, S)
+    assert found.train.first == 240
+    assert str(DAYS[240]) == "2010-12-30"
+
+
+def test_less_than_three_years_is_refused():
+    with pytest.raises(NotEnoughHistory, match="less than 3 years"):
+        window("2014-06", DAYS, 240, LAG, S)
+
+
+@pytest.mark.parametrize("month", ["2009-12", "2010-01", "2019-08", "2030-01"])
+def test_a_month_outside_the_data_is_refused(month):
+    with pytest.raises((OutsideData, NotEnoughHistory)):
+        window(month, DAYS, 240, LAG, S)
+
+
+def test_the_month_after_the_last_session_can_be_trained():
+    assert str(DAYS[window("2019-07", DAYS, 240, LAG, S).known_until]) == "2019-06-28"
+
+
+@given(st.integers(2014, 2019), st.integers(1, 12), st.integers(1, 40))
+def test_no_label_of_a_window_is_known_after_its_use(year, month, lag):
+    try:
+        found = window(f"{year}-{month:02d}", DAYS, 240, lag, S)
+    except (OutsideData, NotEnoughHistory):
+        return
+    assert found.train.last + lag < found.validation.first
+    assert found.validation.last + lag <= found.known_until
+    assert DAYS[found.known_until] < np.datetime64(f"{year}-{month:02d}-01")
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "known_until"),
+    [
+        ((0, 100), (121, 150), 171),
+        ((0, 100), (122, 151), 171),
+        ((100, 50), (122, 150), 171),
+        ((0, 100), (150, 122), 171),
+    ],
+)
+def test_an_overlapping_window_cannot_be_made(train, validation, known_until):
+    with pytest.raises(AssertionError):
+        Window("2018-01", known_until, Interval(*train), Interval(*validation), LAG)
+
+
+def test_months_of_a_range():
+    assert list(months("2018-11", "2019-02")) == ["2018-11", "2018-12", "2019-01", "2019-02"]
+
+
+@pytest.mark.parametrize(("start", "end"), [("2018-13", "2019-01"), ("2018", "2019"), ("2019-02", "2018-01")])
+def test_months_badly_written(start, end):
+    with pytest.raises(UsageError):
+        list(months(start, end))
