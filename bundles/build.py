@@ -1,17 +1,16 @@
-"""From the lake to a bundle: panels, assets and adjustments (``zipline ingest -b ashare``).
+"""From the lake to a bundle: panels, assets and adjustments.
 
 1. The sessions are those of the exchange from the first to the last bar; the assets are the stocks with a bar.
 2. Each daily table is scattered into arrays (session, asset), in the units of ``engine.panels.store``.
 3. Last bar, last close and factor are carried through sessions without a bar.
 4. Limits are the exchange's own rows; a bar without one gets the limit of the rulebook.
 5. Names of the day and known reports become events, and events become panels.
-6. The folder is built beside its place and moved there when it is whole.
+6. Bonus shares, dividends and the changes of the factor become zipline's adjustments.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,16 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from filelock import FileLock, Timeout
 
 from bundles.adjustments import actions, adjustments, write_adjustments
 from bundles.assets import Directory, directory, write_assets
 from bundles.lake import Lake, Version
 from bundles.reports import states
 from engine import calendar, clock
-from engine import settings as settings_module
-from engine.errors import DataNotFit, Halted
-from engine.files import whole_folder
+from engine.errors import DataNotFit
 from engine.market.boards import exchange_of
 from engine.market.limits import has_tick_floor, is_risk_warned, limit_percent, limit_prices, without_sentinels
 from engine.panels.bundle import ADJUSTMENTS_FILE, ASSETS_FILE
@@ -37,62 +33,6 @@ from engine.panels.store import LISTED, RISK_WARNED, SUBFOLDER, SUSPENDED, TRADE
 
 Array = npt.NDArray[Any]
 Step = Callable[[str], None]
-
-
-def ingest(
-    environ: Any,
-    asset_db_writer: Any,
-    minute_bar_writer: Any,
-    daily_bar_writer: Any,
-    adjustment_writer: Any,
-    calendar: Any,
-    start_session: Any,
-    end_session: Any,
-    cache: Any,
-    show_progress: bool,
-    output_dir: str,
-) -> None:
-    """Build the bundle zipline asked for; its writers are not used.
-
-    zipline has made ``output_dir`` before it calls this; until the finished folder replaces it, it stays
-    empty, and the reader takes no folder without a manifest. If the build fails it is removed.
-    """
-    place = Path(output_dir)
-    lock = FileLock(place.parent / ".ingest.lock", timeout=0)
-    try:
-        with lock:
-            _sweep(place)
-            with whole_folder(place) as beside:
-                build(Lake(settings_module.load().lake), beside, _announcer(show_progress))
-    except Timeout:
-        _remove_if_empty(place)
-        raise Halted("this bundle is being ingested", "another process holds its lock", "Wait until it ends.") from None
-    except BaseException:
-        _remove_if_empty(place)
-        raise
-
-
-def _announcer(show_progress: bool) -> Step:
-    if not show_progress:
-        return lambda step: None
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    return lambda step: console.print(f"[dim]{step}[/dim]")
-
-
-def _sweep(place: Path) -> None:
-    """Remove what ingestions that died left beside this one; zipline's own folders are left alone."""
-    for path in place.parent.glob("[0-9]*"):
-        if path != place and path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
-    for path in place.parent.glob(".[0-9]*.partial"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _remove_if_empty(place: Path) -> None:
-    if place.is_dir() and not any(place.iterdir()):
-        place.rmdir()
 
 
 def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
