@@ -114,6 +114,7 @@ class _Market:
         """Find the sessions and the assets."""
         keys = [
             frame.lazy()
+            .filter(pl.col("vol") > 0)
             .group_by("ts_code")
             .agg(first=pl.col("trade_date").min(), last=pl.col("trade_date").max())
             .collect()

@@ -88,11 +88,12 @@ def import_folder(
         for name, paths in files.items():
             endpoint = ENDPOINTS[name]
             keys: list[pl.DataFrame] = []
+            held = lake.frame(append.base, name)
             for path in paths:
                 progress(name, done, total)
                 rows = _checked(endpoint, path)
                 keys.append(rows.select(endpoint.key))
-                _stage(endpoint, path, rows, append, fetched_at, undated, result)
+                _stage(endpoint, path, rows, held, append, fetched_at, undated, result)
                 done += 1
             _require_unique(endpoint, paths, keys)
         progress("", total, total)
@@ -249,6 +250,7 @@ def _stage(
     endpoint: Endpoint,
     path: Path,
     rows: pl.DataFrame,
+    held: pl.DataFrame,
     append: Append,
     fetched_at: dt.date,
     undated: Undated,
@@ -260,16 +262,17 @@ def _stage(
         lacking = rows.filter(effective_announcement().is_null()).height
         result.undated[endpoint.name] = result.undated.get(endpoint.name, 0) + lacking
         rows = rows.filter(pl.col(KNOWN_AT).is_not_null())
-    rows, changed = _new_rows(endpoint, rows, append, fetched_at)
+    rows, changed = _new_rows(endpoint, rows, held, fetched_at)
     if rows.height or endpoint.name not in append.base.parts:
         append.add(endpoint, path.stem, rows, fetched_at, restates=changed > 0)
         result.rows[endpoint.name] = result.rows.get(endpoint.name, 0) + rows.height
         result.changed[endpoint.name] = result.changed.get(endpoint.name, 0) + changed
 
 
-def _new_rows(endpoint: Endpoint, rows: pl.DataFrame, append: Append, fetched_at: dt.date) -> tuple[pl.DataFrame, int]:
+def _new_rows(
+    endpoint: Endpoint, rows: pl.DataFrame, held: pl.DataFrame, fetched_at: dt.date
+) -> tuple[pl.DataFrame, int]:
     """Return the rows the lake lacks, with how many of them change a key it holds; those are known from today."""
-    held = append.lake.frame(append.base, endpoint.name)
     if not held.height:
         return rows, 0
     columns = list(endpoint.schema.columns())

@@ -26,7 +26,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from bundles.endpoints import ENDPOINTS, Endpoint
-from engine.errors import DataNotFit, Halted, LakeDamaged
+from engine.errors import Damaged, DataNotFit, Halted
 from engine.files import fsync_path, read_json, sha256_of, write_json
 
 KNOWN_AT = "known_at"
@@ -173,7 +173,7 @@ class Lake:
         try:
             return pl.read_parquet(self.root / part.path, columns=None if columns is None else list(columns))
         except (FileNotFoundError, pl.exceptions.ComputeError) as error:
-            raise LakeDamaged(
+            raise Damaged(
                 f"{part.path} of the lake cannot be read", str(error), "Restore it from a backup, or import again."
             ) from None
 
@@ -182,14 +182,14 @@ class Lake:
 
         Raises
         ------
-        LakeDamaged
+        Damaged
             A file is missing or differs.
         """
         for part in (part for parts in version.parts.values() for part in parts):
             path = self.root / part.path
             if not path.is_file() or sha256_of(path) != part.sha256:
                 state = "differs from its hash" if path.is_file() else "is missing"
-                raise LakeDamaged(f"{part.path} of the lake", state, "Restore it from a backup, or import again.")
+                raise Damaged(f"{part.path} of the lake", state, "Restore it from a backup, or import again.")
 
     def append(self) -> Append:
         """Begin an append; use it as a context manager."""

@@ -9,7 +9,7 @@
     │   └── EndOfDayDataRefused         a script asks for today's close before today's open
     ├── DataNotFit             exit 3   the data cannot carry what was asked
     │   ├── BadInput                    a file handed to us: endpoint, column, value, key or date
-    │   ├── LakeDamaged                 a file of the lake is missing or altered
+    │   ├── Damaged                     a stored file is missing or altered
     │   ├── NoBundle                    nothing was ingested, or it is not ours
     │   ├── OutsideData                 a date before or after what the bundle or a rule table holds
     │   ├── NotEnoughHistory            a training window is shorter than it may be
@@ -79,8 +79,8 @@ class BadInput(DataNotFit):
     """A file handed to us is not what it should be: endpoint, column, value, key or date."""
 
 
-class LakeDamaged(DataNotFit):
-    """A file the lake lists is missing or altered."""
+class Damaged(DataNotFit):
+    """A stored file, of the lake or of a model, is missing or altered."""
 
 
 class NoBundle(DataNotFit):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -56,7 +57,9 @@ class OrderRow:
 
 
 class AShareBlotter(SimulationBlotter):
-    """Holds the orders of a session until the next, then lets ``fills.settle`` decide.
+    """Holds orders until the next bar, then lets ``fills.settle`` decide.
+
+    An order of T's close meets T+1; one of a ``before_trading_start`` meets the session that is about to open.
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ class AShareBlotter(SimulationBlotter):
         self.rows: list[OrderRow] = []
         self._account: Account | None = None
         self._queue: list[str] = []
-        self._placed = 0
+        self._placed: Counter[dt.date] = Counter()
 
     def attach(self, account: Account) -> None:
         """Say whose cash and shares the orders trade."""
@@ -89,10 +92,10 @@ class AShareBlotter(SimulationBlotter):
         Stop orders are refused at once: no daily bar says whether a stop was met before or after.
         """
         session = self._session()
-        placed = super().order(asset, amount, style, order_id or f"{session:%Y%m%d}-{self._placed + 1:05d}")
+        placed = super().order(asset, amount, style, order_id or f"{session:%Y%m%d}-{self._placed[session] + 1:05d}")
         if placed is None:
             return None
-        self._placed += 1
+        self._placed[session] += 1
         if self.orders[placed].stop is not None:
             self._record(Outcome(self._as_order(placed, session), 0, math.nan, Fees(), Reason.STOP_ORDER), placed, None)
             self.reject(placed, Reason.STOP_ORDER)
@@ -102,7 +105,7 @@ class AShareBlotter(SimulationBlotter):
 
     def get_transactions(self, bar_data: Any) -> tuple[list[Transaction], list[dict[str, Any]], list[Any]]:
         """Settle every order of the session before: each is filled or dies, with its reason on record."""
-        queue, self._queue, self._placed = self._queue, [], 0
+        queue, self._queue = self._queue, []
         if not queue:
             return [], [], []
         assert self._account is not None, "the blotter was never attached to an account"

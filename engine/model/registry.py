@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import clock
-from engine.errors import LakeDamaged, NoModel
+from engine.errors import Damaged, NoModel
 from engine.files import read_json, sha256_of, whole_folder, write_json
 from engine.model.windows import Window
 from engine.panels.reader import Panels
@@ -138,9 +138,7 @@ class Model:
 
         path = entry.folder / WEIGHTS
         if not path.is_file() or sha256_of(path) != entry.manifest["sha256"]:
-            raise LakeDamaged(
-                f"model {entry.id} cannot be used", "its weights differ from their hash", "Train it again."
-            )
+            raise Damaged(f"model {entry.id} cannot be used", "its weights differ from their hash", "Train it again.")
         self.id = entry.id
         self._network = AttentionNetwork()
         self._network.load_state_dict(load_file(path))

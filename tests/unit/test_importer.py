@@ -10,7 +10,7 @@ import pytest
 
 from bundles.importer import import_folder
 from bundles.lake import Lake
-from engine.errors import BadInput, Halted, LakeDamaged
+from engine.errors import BadInput, Damaged, Halted
 from tests.markets import five_sessions
 
 DAY = dt.date(2020, 1, 2)
@@ -188,10 +188,10 @@ def test_a_damaged_file_is_found(tmp_path, lake):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(LakeDamaged, match="differs from its hash"):
+    with pytest.raises(Damaged, match="differs from its hash"):
         lake.verify(lake.version())
     path.unlink()
-    with pytest.raises(LakeDamaged):
+    with pytest.raises(Damaged):
         lake.frame(lake.version(), "daily")
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine import settings
-from engine.errors import LakeDamaged, NoModel
+from engine.errors import Damaged, NoModel
 from engine.host.registration import install
 from engine.model import registry
 from engine.model.labels import lag
@@ -118,7 +118,7 @@ def test_weights_that_differ_from_their_hash_are_refused(prepared, tmp_path):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(LakeDamaged, match="differ from their hash"):
+    with pytest.raises(Damaged, match="differ from their hash"):
         registry.Shelf(values, prepared[0].panels).model_for(dt.date(2019, 12, 3))
 
 
