@@ -59,7 +59,7 @@ class OrderRow:
 class AShareBlotter(SimulationBlotter):
     """Holds orders until the next bar, then lets ``fills.settle`` decide.
 
-    An order of T's close meets T+1; one of a ``before_trading_start`` meets the session that is about to open.
+    An order of T's close meets T+1.
 
     Parameters
     ----------

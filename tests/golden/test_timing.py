@@ -113,28 +113,3 @@ def test_two_runs_leave_the_same_orders(backtest):
     second = backtest(None, BUY_ON_THE_SECOND, start="20180305", end="20180309")
     assert first.orders.equals(second.orders)
     assert first.perf.equals(second.perf)
-
-
-BUY_IN_THE_MORNING = """
-from zipline.api import order
-
-def before_trading_start(context, data):
-    order(context.asset_finder.retrieve_asset(0), 100)
-
-def initialize(context):
-    pass
-
-def handle_data(context, data):
-    order(context.asset_finder.retrieve_asset(0), 200)
-"""
-
-
-def test_an_order_of_the_morning_meets_the_open_that_follows_it(backtest):
-    run = backtest(five_sessions(), BUY_IN_THE_MORNING, end="20180306")
-    rows = run.orders.select("order_id", "decided", "session", "requested", "reason").rows()
-    assert [(row[0], str(row[1]), row[2] and str(row[2]), *row[3:]) for row in rows] == [
-        ("20180305-00001", "2018-03-05", "2018-03-05", 100, "filled"),
-        ("20180305-00002", "2018-03-05", "2018-03-06", 200, "filled"),
-        ("20180306-00001", "2018-03-06", "2018-03-06", 100, "filled"),
-        ("20180306-00002", "2018-03-06", None, 200, "run_ended"),
-    ]
