@@ -1,15 +1,19 @@
-"""zipline's adjustments: bonus shares as splits, cash as dividends, and price ratios that follow ``adj_factor``.
+"""zipline's adjustments: bonus shares as splits, and price ratios that follow ``adj_factor``.
 
 For each bar whose factor differs from the bar before, the whole price ratio is ``before / after``. Bonus and
 transfer shares with an ex-date in between are splits (they change holdings); what remains of the ratio is
 written as a price ratio only, on the ex-date of the cash dividend, or where there is none on the bar itself
-(a rights issue, which changes no holding). So zipline's adjusted history moves exactly as ``adj_factor``.
+(a rights issue). So zipline's adjusted history moves exactly as ``adj_factor``. What a holder gets (cash,
+shares, rights, taxes) is no affair of zipline's tables: the ledger carries the actions out itself.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +23,7 @@ import pandas as pd
 import polars as pl
 from zipline.data.adjustments import SQLiteAdjustmentWriter
 
-Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Action:
-    """A carried-out dividend plan of one stock, amounts a share.
-
-    Attributes
-    ----------
-    sid, ex_row, pay_row : int
-        The stock, and the rows of the sessions on which it goes ex and pays; a day that is no session
-        counts as the next one.
-    cash : float
-        CNY before tax.
-    shares : float
-        New shares, bonus and transfer together.
-    """
-
-    sid: int
-    ex_row: int
-    pay_row: int
-    cash: float
-    shares: float
+from engine.panels.actions import Action
 
 
 @dataclass
@@ -52,8 +34,8 @@ class Adjustments:
     ----------
     splits, dividends, mergers : list of (sid, row, ratio)
         ``dividends`` and ``mergers`` are price ratios only.
-    payouts : list of Action
-        Cash to pay.
+    actions : list of Action
+        What happens to a holding: zipline is told the ratios only, our ledger carries the actions out.
     unexplained : int
         Changes of the factor without a plan: suspected rights issues, not taken up.
     without_effect : int
@@ -63,36 +45,74 @@ class Adjustments:
     splits: list[tuple[int, int, float]] = field(default_factory=list)
     dividends: list[tuple[int, int, float]] = field(default_factory=list)
     mergers: list[tuple[int, int, float]] = field(default_factory=list)
-    payouts: list[Action] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
     unexplained: int = 0
     without_effect: int = 0
 
 
-def actions(dividend: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> list[Action]:
-    """Return the carried-out plans with an ex-date inside the sessions.
+def plans_of(dividend: pl.DataFrame, rights: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> list[Action]:
+    """Return the carried-out plans and the rights issues with an ex-date inside the sessions.
 
     Parameters
     ----------
-    dividend : DataFrame
+    dividend, rights : DataFrame
         Of the lake, with a column ``sid``.
     days : array of datetime64[D]
         The sessions.
     """
-    done = dividend.filter((pl.col("div_proc") == "实施") & pl.col("ex_date").is_not_null())
-    columns = done.select(
+    found = [*_dividends(dividend, days), *_rights(rights, days)]
+    return sorted(found, key=lambda action: (action.ex_row, action.sid))
+
+
+def _dividends(dividend: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> Iterator[Action]:
+    """Yield dividend plans; one that is announced twice, with the same ex-date and amounts, is one plan."""
+    done = dividend.filter((pl.col("div_proc") == "实施") & pl.col("ex_date").is_not_null()).select(
         "sid",
         "ex_date",
-        pl.coalesce("pay_date", "ex_date"),
         pl.col("cash_div_tax").fill_null(0),
         pl.col("stk_div").fill_null(0),
+        pl.col("stk_bo_rate").fill_null(0),
+        pl.coalesce("pay_date", "ex_date").alias("pay_date"),
+        pl.coalesce("record_date", pl.col("ex_date").dt.offset_by("-1d")).alias("record_date"),
     )
-    found = []
-    for sid, ex_date, pay_date, cash, shares in columns.unique(maintain_order=True).iter_rows():
-        ex_row = int(np.searchsorted(days, np.datetime64(ex_date)))
-        pay_row = max(int(np.searchsorted(days, np.datetime64(pay_date))), ex_row)
-        if (ex_row > 0 or days[0] == np.datetime64(ex_date)) and ex_row < len(days) and (cash > 0 or shares > 0):
-            found.append(Action(sid, ex_row, pay_row, cash, shares))
-    return found
+    key = ["sid", "ex_date", "cash_div_tax", "stk_div"]
+    for sid, ex_date, cash, shares, bonus, pay_date, record in done.unique(
+        subset=key, keep="last", maintain_order=True
+    ).iter_rows():
+        ex_row = _session_row(days, ex_date)
+        if ex_row is not None and (cash > 0 or shares > 0):
+            pay_row = max(int(np.searchsorted(days, np.datetime64(pay_date))), ex_row)
+            yield Action(sid, ex_row, record, pay_row, _exact(cash), _exact(shares), _exact(min(bonus, shares)))
+
+
+def _rights(rights: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> Iterator[Action]:
+    """Yield the rights issues of the user's table."""
+    columns = rights.select("sid", "ex_date", "ratio", "price", pl.coalesce("list_date", "ex_date"))
+    for sid, ex_date, ratio, price, list_date in columns.iter_rows():
+        ex_row = _session_row(days, ex_date)
+        if ex_row is not None:
+            yield Action(
+                sid,
+                ex_row,
+                ex_date,
+                ex_row,
+                rights=_exact(ratio),
+                rights_price=_exact(price),
+                list_row=max(int(np.searchsorted(days, np.datetime64(list_date))), ex_row),
+            )
+
+
+def _session_row(days: npt.NDArray[np.datetime64], day: dt.date) -> int | None:
+    """Return the row of the first session on or after a day; None where it lies outside the sessions."""
+    if np.datetime64(day) < days[0]:
+        return None
+    row = int(np.searchsorted(days, np.datetime64(day)))
+    return row if row < len(days) else None
+
+
+def _exact(amount: float) -> Decimal:
+    """Return the decimal number that was meant: the shortest one that reads back as the float."""
+    return Decimal(repr(float(amount)))
 
 
 def adjustments(plans: list[Action], factor: npt.NDArray[np.float64], last_bar: npt.NDArray[np.int32]) -> Adjustments:
@@ -107,11 +127,11 @@ def adjustments(plans: list[Action], factor: npt.NDArray[np.float64], last_bar: 
     last_bar : array, (sessions, assets)
         Row of the last bar so far.
     """
-    result = Adjustments(payouts=[plan for plan in plans if plan.cash > 0])
+    result = Adjustments(actions=plans)
     waiting: dict[tuple[int, int], list[Action]] = defaultdict(list)
     for plan in plans:
         if plan.shares > 0:
-            result.splits.append((plan.sid, plan.ex_row, 1.0 / (1.0 + plan.shares)))
+            result.splits.append((plan.sid, plan.ex_row, 1.0 / (1.0 + float(plan.shares))))
         waiting[plan.sid, _bar_from(last_bar, plan.sid, plan.ex_row)].append(plan)
     for (sid, row), ratio in _factor_changes(factor).items():
         _match(result, sid, row, ratio, waiting.pop((sid, row), []))
@@ -124,7 +144,7 @@ def adjustments(plans: list[Action], factor: npt.NDArray[np.float64], last_bar: 
 def _match(result: Adjustments, sid: int, row: int, ratio: float, plans: list[Action]) -> None:
     """Enter what of a price ratio its splits do not explain."""
     for plan in plans:
-        ratio *= 1.0 + plan.shares
+        ratio *= 1.0 + float(plan.shares)
     with_cash = [plan for plan in plans if plan.cash > 0]
     if with_cash:
         result.dividends.append((sid, with_cash[-1].ex_row, ratio))
@@ -151,12 +171,10 @@ def _factor_changes(factor: npt.NDArray[np.float64]) -> dict[tuple[int, int], fl
 
 def write_adjustments(path: Path, found: Adjustments, days: npt.NDArray[np.datetime64]) -> None:
     """Write zipline's adjustment database."""
-    seconds = days.astype("datetime64[s]").astype(np.int64)
     with SQLiteAdjustmentWriter(str(path), equity_daily_bar_reader=None, overwrite=True) as writer:
         # the first frame written gives a table its column types, so ours come before zipline's empty ones
         for name, ratios in (("splits", found.splits), ("dividends", found.dividends), ("mergers", found.mergers)):
             writer.write_frame(name, _ratio_frame(ratios, days))
-        writer.write_dividend_payouts(_payout_frame(found.payouts, seconds))
         writer.write()
 
 
@@ -167,22 +185,6 @@ def _ratio_frame(ratios: list[tuple[int, int, float]], days: npt.NDArray[np.date
             "sid": sids.astype(np.int64),
             "effective_date": days[rows.astype(np.int64)].astype("datetime64[ns]"),
             "ratio": values.astype(np.float64),
-        }
-    )
-
-
-def _payout_frame(payouts: list[Action], seconds: Ints) -> pd.DataFrame:
-    inside = [plan for plan in payouts if plan.pay_row < len(seconds)]
-    ex = seconds[[plan.ex_row for plan in inside]] if inside else np.array([], dtype=np.int64)
-    pay = seconds[[plan.pay_row for plan in inside]] if inside else np.array([], dtype=np.int64)
-    return pd.DataFrame(
-        {
-            "sid": np.array([plan.sid for plan in inside], dtype=np.int64),
-            "ex_date": ex,
-            "declared_date": ex,
-            "record_date": ex,
-            "pay_date": pay,
-            "amount": np.array([plan.cash for plan in inside], dtype=np.float64),
         }
     )
 

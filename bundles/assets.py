@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,25 +40,50 @@ class Directory:
     financial: frozenset[int]
 
 
-def directory(stock_basic: pl.DataFrame, code_changes: pl.DataFrame, first_days: Mapping[str, dt.date]) -> Directory:
+@dataclass(frozen=True)
+class Tables:
+    """What else is known of the stocks: tables of the lake, each of them possibly empty."""
+
+    code_changes: pl.DataFrame
+    new_share: pl.DataFrame
+    delistings: pl.DataFrame
+
+
+def directory(stock_basic: pl.DataFrame, tables: Tables, first_days: Mapping[str, dt.date]) -> Directory:
     """Return the assets that have a bar.
 
     Parameters
     ----------
-    stock_basic, code_changes : DataFrame
+    stock_basic : DataFrame
         Of the lake.
+    tables : Tables
+        Code changes, issue prices, terms of delistings.
     first_days : mapping of str to date
         The first bar of each code; a code without one is left out.
     """
     rows = {row["ts_code"]: row for row in stock_basic.iter_rows(named=True) if is_a_share(row["ts_code"])}
-    renamed = {old: (new, day) for old, new, day in code_changes.select("old", "new", "date").iter_rows()}
+    renamed = {old: (new, day) for old, new, day in tables.code_changes.select("old", "new", "date").iter_rows()}
     chains = _chains(rows, renamed, first_days)
-    assets = tuple(_asset(sid, chain, rows, first_days) for sid, chain in enumerate(chains))
+    prices = {code: price for code, price in tables.new_share.select("ts_code", "price").iter_rows() if price}
+    terms = {code: _terms(row) for row in tables.delistings.iter_rows(named=True) for code in [row["ts_code"]]}
+    assets = tuple(
+        replace(
+            _asset(sid, chain, rows, first_days),
+            issue_price=round(prices.get(chain[0][0], 0) * 100),
+            delisting=terms.get(chain[-1][0], ()),
+        )
+        for sid, chain in enumerate(chains)
+    )
     return Directory(
         assets=assets,
         sid_of={code: asset.sid for asset in assets for code, _ in asset.codes},
         financial=frozenset(asset.sid for asset in assets if rows[asset.ts_code]["industry"] in FINANCIAL_INDUSTRIES),
     )
+
+
+def _terms(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return kind, successor, shares of it and cash a share, as text."""
+    return row["kind"], row["into"] or "", *(repr(float(row[name] or 0)) for name in ("ratio", "cash"))
 
 
 Chain = list[tuple[str, dt.date | None]]

@@ -10,9 +10,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,29 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from bundles.adjustments import actions, adjustments, write_adjustments
-from bundles.assets import Directory, directory, write_assets
+from bundles.adjustments import adjustments, plans_of, write_adjustments
+from bundles.assets import Directory, Tables, directory, write_assets
 from bundles.lake import Lake, Version
+from bundles.limits import Recorded, in_force
 from bundles.reports import states
 from engine import calendar, clock
 from engine.errors import DataNotFit
-from engine.market.boards import exchange_of
-from engine.market.limits import has_tick_floor, is_risk_warned, limit_percent, limit_prices, without_sentinels
+from engine.market.limits import standing_of, without_sentinels
 from engine.panels.bundle import ADJUSTMENTS_FILE, ASSETS_FILE
-from engine.panels.store import LISTED, RISK_WARNED, SUBFOLDER, SUSPENDED, TRADED, Asset, PanelWriter
+from engine.panels.limits import rule_limits
+from engine.panels.store import (
+    DELISTING_PERIOD,
+    LIMIT_RECORDED,
+    LISTED,
+    RISK_WARNED,
+    SHARE_REFORM,
+    SUBFOLDER,
+    SUSPENDED,
+    TRADED,
+    Asset,
+    PanelWriter,
+)
+from engine.types import Standing
 
 Array = npt.NDArray[Any]
 Step = Callable[[str], None]
@@ -64,16 +76,17 @@ def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
     _write_bars(writer, market, bars, factor)
     step("names, suspensions and limits")
     status = _status(market, bars)
-    writer.field("status", status)
-    counts["limits_by_rule"] = _write_limits(writer, market, bars, status)
+    counts |= _write_limits(writer, market, bars, status)
     step("reports")
     counts["report_states"] = _write_reports(writer, market)
     _write_indexes(writer, market)
     step("assets and adjustments")
-    found = adjustments(actions(_with_sid(market, "dividend"), market.days), factor, bars.last_bar)
+    plans = plans_of(_with_sid(market, "dividend"), _with_sid(market, "rights"), market.days)
+    found = adjustments(plans, factor, bars.last_bar)
     counts |= {
         "splits": len(found.splits),
-        "cash_dividends": len(found.payouts),
+        "cash_dividends": sum(plan.cash > 0 for plan in plans),
+        "rights_issues": sum(plan.rights > 0 for plan in plans),
         "suspected_rights_issues": found.unexplained,
         "plans_without_effect": found.without_effect,
         "undated_reports": version.notes.get("undated", {}),
@@ -81,6 +94,7 @@ def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
     }
     write_assets(folder / ASSETS_FILE, market.assets)
     write_adjustments(folder / ADJUSTMENTS_FILE, found, market.days)
+    writer.actions([action.to_json() for action in found.actions])
     writer.finish(
         {
             "data_id": version.data_id,
@@ -123,9 +137,10 @@ class _Market:
         spans = pl.concat(keys).group_by("ts_code").agg(pl.col("first").min(), pl.col("last").max())
         who = directory(
             lake.frame(version, "stock_basic"),
-            lake.frame(version, "code_changes"),
+            Tables(*(lake.frame(version, name) for name in ("code_changes", "new_share", "delistings"))),
             dict(spans.select("ts_code", "first").iter_rows()),
         )
+        spans = spans.filter(pl.col("ts_code").is_in(list(who.sid_of)))
         if not who.assets:
             raise DataNotFit(
                 "the lake has no bar of an A share", "stock_basic and daily do not meet", "Import both again."
@@ -145,10 +160,7 @@ class _Market:
         """Fill in where each asset's bars begin."""
         has = last_bar[-1] >= 0
         first = np.where(has, (last_bar < 0).sum(axis=0), -1)
-        assets = tuple(
-            Asset(asset.sid, asset.codes, asset.board, asset.list_date, asset.delist_date, int(first[asset.sid]))
-            for asset in self.assets
-        )
+        assets = tuple(replace(asset, first_bar=int(first[asset.sid])) for asset in self.assets)
         return _Market(self.lake, self.version, self.days, self.who, assets, self.row_of_day, self.sid_frame)
 
     def rows_of(self, days: pl.Series) -> Array:
@@ -177,7 +189,17 @@ def _with_sid(market: _Market, endpoint: str) -> pl.DataFrame:
 
 def _fen(prices: pl.Series) -> npt.NDArray[np.int32]:
     """Return prices as whole fen; a missing one is 0."""
-    return np.rint(prices.fill_null(0).to_numpy() * 100).astype(np.int32)
+    fen = _fen64(prices)
+    if len(fen) and fen.max() > np.iinfo(np.int32).max:
+        raise DataNotFit(
+            f"{prices.name} holds a price of {fen.max() / 100:,.2f}", "no share costs that much", "Correct the row."
+        )
+    return fen.astype(np.int32)
+
+
+def _fen64(prices: pl.Series) -> npt.NDArray[np.int64]:
+    """Return prices in fen, 0 for a missing one; a vendor's mark of "no limit" may be any large number."""
+    return np.rint(prices.fill_null(0).to_numpy() * 100).astype(np.int64)
 
 
 def _filled(values: pl.Series) -> npt.NDArray[np.float64]:
@@ -282,63 +304,49 @@ def _status(market: _Market, bars: _Bars) -> npt.NDArray[np.uint8]:
         first = int(market.first_rows_from(np.array([min(asset.list_date, asset.codes[0][1])]))[0])
         gone = int(market.first_rows_from(np.array([asset.delist_date]))[0]) if asset.delist_date else market.shape[0]
         status[first:gone, asset.sid] |= LISTED
-    status[_risk_warned(market)] |= RISK_WARNED
-    return status
+    return status | _named(market)
 
 
-def _risk_warned(market: _Market) -> npt.NDArray[np.bool_]:
-    """Return where the name of the day, or the exchange's own list, marks special treatment (SPEC 13.5)."""
+_BITS = {
+    Standing.ORDINARY: 0,
+    Standing.RISK_WARNED: RISK_WARNED,
+    Standing.SHARE_REFORM: SHARE_REFORM,
+    Standing.DELISTING_PERIOD: DELISTING_PERIOD | RISK_WARNED,
+}
+
+
+def _named(market: _Market) -> npt.NDArray[np.uint8]:
+    """Return what the name of the day, or the exchange's own list, says of each cell (SPEC 13.5, 13.16)."""
     names = _with_sid(market, "namechange").filter(pl.col("start_date").is_not_null() & pl.col("name").is_not_null())
     names = names.sort("sid", "start_date", maintain_order=True)
     rows = market.first_rows_from(names["start_date"].to_numpy())
     pointer = _last_at_or_before(rows, names["sid"].to_numpy(), market.shape)
-    warned = np.array([is_risk_warned(name) for name in names["name"]] + [False])
-    result = warned[pointer]
+    bits = np.array([_BITS[standing_of(name)] for name in names["name"]] + [0], dtype=np.uint8)[pointer]
     for rows, sids, _ in market.cells("stock_st", []):
-        result[rows, sids] = True
-    return result
+        bits[rows, sids] |= RISK_WARNED
+    return bits
 
 
-def _write_limits(writer: PanelWriter, market: _Market, bars: _Bars, status: npt.NDArray[np.uint8]) -> int:
-    """Write the price limits and return how many bars had no row of the exchange."""
+def _write_limits(writer: PanelWriter, market: _Market, bars: _Bars, status: npt.NDArray[np.uint8]) -> dict[str, int]:
+    """Write the price limits and the status with where they come from; return what is to be counted."""
     up, down = (np.zeros(market.shape, dtype=np.int64) for _ in range(2))
-    has_row = np.zeros(market.shape, dtype=bool)
-    pre_close = bars.prices["pre_close"].astype(np.int64)
+    there = np.zeros(market.shape, dtype=bool)
+    pre_close = bars.prices["pre_close"]
     for rows, sids, frame in market.cells("stk_limit", ["up_limit", "down_limit"]):
-        given_up, given_down = (_fen(frame[name]).astype(np.int64) for name in ("up_limit", "down_limit"))
+        given_up, given_down = (_fen64(frame[name]) for name in ("up_limit", "down_limit"))
         up[rows, sids], down[rows, sids] = without_sentinels(given_up, given_down, pre_close[rows, sids])
-        has_row[rows, sids] = True
-    lacking = bars.traded & ~has_row & (pre_close > 0) & ~_listing_days(market)
-    rows, sids = np.nonzero(lacking)
-    percent, floor = _rule(market, rows, sids, (status[rows, sids] & RISK_WARNED) != 0)
-    up[rows, sids], down[rows, sids] = limit_prices(pre_close[rows, sids], percent, floor)
-    writer.field("up_limit", up.astype(np.int32))
-    writer.field("down_limit", down.astype(np.int32))
-    return int((bars.traded & ~has_row).sum())
-
-
-def _listing_days(market: _Market) -> npt.NDArray[np.bool_]:
-    """Return the first five sessions of each listing: without the exchange's row their limit is not known."""
-    mask = np.zeros(market.shape, dtype=bool)
-    for asset in market.assets:
-        if np.datetime64(asset.list_date) >= market.days[0]:
-            first = int(market.first_rows_from(np.array([asset.list_date]))[0])
-            mask[first : first + 5, asset.sid] = True
-    return mask
-
-
-def _rule(market: _Market, rows: Array, sids: Array, warned: Array) -> tuple[Array, Array]:
-    """Return percent and one-tick floor of cells by the rulebook."""
-    percent, floor = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=bool)
-    keys: dict[Any, tuple[int, bool]] = {}
-    for at, (row, sid, is_warned) in enumerate(zip(rows.tolist(), sids.tolist(), warned.tolist(), strict=True)):
-        asset = market.assets[sid]
-        key = row, asset.board, is_warned
-        if key not in keys:
-            day = market.days[row].astype(dt.date)
-            keys[key] = limit_percent(asset.board, is_warned, day), has_tick_floor(exchange_of(asset.ts_code), day)
-        percent[at], floor[at] = keys[key]
-    return percent, floor
+        there[rows, sids] = True
+    rule = rule_limits(market.days, market.assets, bars.traded, pre_close, status)
+    limits = in_force(Recorded(up, down, there), rule, bars.traded, bars.prices["high"], bars.prices["low"])
+    writer.field("up_limit", limits.up.astype(np.int32))
+    writer.field("down_limit", limits.down.astype(np.int32))
+    writer.field("status", np.where(there, status | np.uint8(LIMIT_RECORDED), status))
+    writer.corrected_limits(limits.corrected)
+    return {
+        "limits_by_rule": limits.by_rule,
+        "limits_unknown": limits.unknown,
+        "limits_corrected": len(limits.corrected),
+    }
 
 
 def _write_reports(writer: PanelWriter, market: _Market) -> int:

@@ -147,6 +147,7 @@ class Dividend(dy.Schema):
     ann_date = dy.Date(nullable=True)
     div_proc = dy.String(nullable=True)
     stk_div = dy.Float64(nullable=True, min=0)
+    stk_bo_rate = dy.Float64(nullable=True, min=0)
     cash_div_tax = dy.Float64(nullable=True, min=0)
     record_date = dy.Date(nullable=True)
     ex_date = dy.Date(nullable=True)
@@ -200,6 +201,26 @@ class NewShare(dy.Schema):
     price = dy.Float64(nullable=True, min=0)
 
 
+class Rights(dy.Schema):
+    """The user's own table: rights issues, shares offered a share and their price; sellable from ``list_date``."""
+
+    ts_code = _code()
+    ex_date = dy.Date(primary_key=True)
+    ratio = dy.Float64(nullable=False, min_exclusive=0)
+    price = dy.Float64(nullable=False, min_exclusive=0)
+    list_date = dy.Date(nullable=True)
+
+
+class Delistings(dy.Schema):
+    """The user's own table: how a stock left, and what its holders got: shares of ``into`` and cash, a share."""
+
+    ts_code = _code()
+    kind = dy.Enum(["one_yuan", "market_cap", "delisting_period", "absorption"], nullable=False)
+    into = dy.String(nullable=True, regex=CODE)
+    ratio = dy.Float64(nullable=True, min=0)
+    cash = dy.Float64(nullable=True, min=0)
+
+
 class CodeChanges(dy.Schema):
     """The user's own table: a stock goes on under a new code from a day."""
 
@@ -234,6 +255,8 @@ class Endpoint:
         Every version of a key has its own place in time (reports); otherwise the last one stands.
     repeats : bool
         The vendor repeats rows; exact repetitions are dropped.
+    optional : tuple of str
+        Columns a file may lack; they are null then.
     """
 
     name: str
@@ -244,6 +267,7 @@ class Endpoint:
     session: str | None = None
     keeps_versions: bool = False
     repeats: bool = False
+    optional: tuple[str, ...] = ()
 
 
 def _at(*columns: str) -> Known:
@@ -299,6 +323,7 @@ ENDPOINTS: dict[str, Endpoint] = {
             ("ts_code", "end_date", "ann_date", "div_proc", "ex_date", "stk_div", "cash_div_tax"),
             _at("imp_ann_date", "ann_date", "ex_date"),
             repeats=True,
+            optional=("stk_bo_rate",),
         ),
         Endpoint("income", Income, _REPORT, _report_known, keeps_versions=True, repeats=True),
         Endpoint("balancesheet", BalanceSheet, _REPORT, _report_known, keeps_versions=True, repeats=True),
@@ -306,5 +331,14 @@ ENDPOINTS: dict[str, Endpoint] = {
         Endpoint("stock_st", StockSt, _DAY, _at("trade_date"), required=False, session="trade_date"),
         Endpoint("new_share", NewShare, ("ts_code",), _at("issue_date"), required=False),
         Endpoint("code_changes", CodeChanges, ("old",), _at("date"), required=False),
+        Endpoint("rights", Rights, ("ts_code", "ex_date"), _at("ex_date"), required=False, optional=("list_date",)),
+        Endpoint(
+            "delistings",
+            Delistings,
+            ("ts_code",),
+            _at(),
+            required=False,
+            optional=("into", "ratio", "cash"),
+        ),
     )
 }

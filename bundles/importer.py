@@ -156,6 +156,7 @@ def _read(path: Path) -> pl.DataFrame:
 def _typed(endpoint: Endpoint, raw: pl.DataFrame, path: Path) -> pl.DataFrame:
     """Turn the columns of the schema into its types; say which value cannot be turned."""
     columns = endpoint.schema.columns()
+    raw = raw.with_columns(pl.lit(None).alias(name) for name in endpoint.optional if name not in raw.columns)
     for name in columns:
         if name not in raw.columns:
             raise BadInput(

@@ -94,6 +94,8 @@ class SelectionSettings(Section):
     """Turnover of the day, in percent, below which a name is dropped."""
     cap: Share = 0.02
     """Largest weight of one name."""
+    cap_at_fill: bool = True
+    """Cut a buy of a rebalance that would lift its name over the cap at the fill price."""
     gross: Share = 0.80
     """Largest sum of weights."""
     rank_by: Literal["p_up", "p_up_minus_p_down", "expected_excess"] = "p_up"
@@ -103,6 +105,10 @@ class ExecutionSettings(Section):
     """Fills and costs (SPEC 9)."""
 
     fill: Literal["open", "vwap", "close"] = "open"
+    scenario: Literal["optimistic", "base", "pessimistic"] = "base"
+    """How the bar is read where it does not say: ``ashare backtest --fills envelope`` runs all three."""
+    slippage: Rate = 0.0
+    """Added to the price of a buy, taken from that of a sell, as a share of it; never beyond a limit."""
     commission_rate: Rate = 0.00025
     commission_minimum: float = Field(5.0, ge=0)
     """CNY an order."""
@@ -110,12 +116,22 @@ class ExecutionSettings(Section):
     """One rate for every date; by default the dated table decides."""
     transfer_fee: Rate | None = None
     """One rate of turnover for every date; by default the dated table decides."""
+    exchange_fees: bool = False
+    """Charge handling and regulatory fee beside the commission; a retail commission mostly holds them."""
     round_fees: bool = True
-    """Round each fee of an order to the fen."""
+    """Round each fee of an order, and the value of a fill, to the fen."""
+    dividend_tax: bool = True
+    """Tax dividends by the holding period, as an individual's are."""
+    rights: Literal["subscribe", "lapse"] = "subscribe"
+    """What becomes of the rights issues of the user's table; without cash they lapse."""
     participation: Rate = 0.10
     """Largest share of the day's volume one order may take; 0 means no limit."""
+    order_maximum: bool = True
+    """Cut an order to the largest the exchange takes."""
     cash_check: bool = True
     """Cut buys so that cash never turns negative."""
+    audit: bool = False
+    """Keep a second, integer book beside zipline's ledger and stop at the first session they differ in."""
 
 
 class ReportSettings(Section):

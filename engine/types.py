@@ -15,6 +15,15 @@ class Board(StrEnum):
     BSE = "bse"
 
 
+class Standing(StrEnum):
+    """What a stock's name of the day says of it. Values are the scopes used in the rule tables."""
+
+    ORDINARY = "ordinary"
+    RISK_WARNED = "risk_warned"
+    SHARE_REFORM = "share_reform"
+    DELISTING_PERIOD = "delisting_period"
+
+
 class Side(StrEnum):
     """The side of an order."""
 
@@ -35,6 +44,8 @@ class Reason(StrEnum):
     LIMIT_DOWN = "limit_down"
     LIMIT_PRICE = "limit_price"
     LOT = "lot"
+    ORDER_MAXIMUM = "order_maximum"
+    POSITION_CAP = "position_cap"
     CASH = "cash"
     NOT_SELLABLE = "not_sellable"
     PARTICIPATION = "participation"

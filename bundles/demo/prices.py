@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from bundles.demo.companies import Company
 from engine.market.boards import exchange_of
-from engine.market.limits import has_tick_floor, limit_percent, limit_prices
+from engine.market.limits import limit_percent, limit_prices, tick_floor
+from engine.types import Standing
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -155,15 +156,16 @@ def _free(who: Sequence[Company], row: int) -> Bools:
     return np.array([0 < c.list_row <= row < c.list_row + sessions.get(str(c.board), _FREE_DAYS) for c in who])
 
 
-def _rules(who: Sequence[Company], days: npt.NDArray[np.datetime64]) -> tuple[Ints, Bools]:
+def _rules(who: Sequence[Company], days: npt.NDArray[np.datetime64]) -> tuple[Ints, Ints]:
     """Return limit in percent and one-tick floor of every session and company, by the rulebook."""
-    percent, floor = np.zeros((len(days), len(who)), dtype=np.int64), np.zeros((len(days), len(who)), dtype=bool)
+    percent, floor = np.zeros((len(days), len(who)), dtype=np.int64), np.zeros((len(days), len(who)), dtype=np.int64)
     for row, day in enumerate(days.astype(dt.date).tolist()):
         for i, company in enumerate(who):
             if row >= company.list_row:
                 warned = any(first <= row < last for first, last in company.warned)
-                percent[row, i] = limit_percent(company.board, warned, day)
-                floor[row, i] = has_tick_floor(exchange_of(company.ts_code), day)
+                standing = Standing.RISK_WARNED if warned else Standing.ORDINARY
+                percent[row, i] = limit_percent(company.board, standing, day)
+                floor[row, i] = tick_floor(exchange_of(company.ts_code), standing, day)
     return percent, floor
 
 

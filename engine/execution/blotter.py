@@ -18,7 +18,9 @@ from zipline.finance.slippage import LiquidityExceeded, NoSlippage
 from zipline.finance.transaction import Transaction, create_transaction
 
 from engine.execution.costs import Fees, account_commission
-from engine.execution.fills import Bar, Order, Outcome, Terms, settle
+from engine.execution.fills import Bar, Order, Outcome, Position, Terms, settle
+from engine.execution.holdings import Holdings
+from engine.market.actions import whole_shares
 from engine.panels.bars import PanelBarReader
 from engine.panels.store import LISTED
 from engine.panels.store import Asset as Listing
@@ -27,14 +29,19 @@ from engine.types import Reason, Side
 
 
 class Account(Protocol):
-    """What the blotter must know of the ledger at the open."""
+    """What the blotter must know of the ledger at the open, and tell it of the lots."""
 
     def cash(self) -> float:
         """Return the cash, CNY."""
         ...
 
-    def shares(self, asset: Asset) -> int:
-        """Return the shares held."""
+    def net_value(self) -> float:
+        """Return the net value at the last close, CNY."""
+        ...
+
+    @property
+    def holdings(self) -> Holdings:
+        """The lots."""
         ...
 
 
@@ -81,6 +88,8 @@ class AShareBlotter(SimulationBlotter):
         self._account: Account | None = None
         self._queue: list[str] = []
         self._placed: Counter[dt.date] = Counter()
+        self.position_cap: float | None = None
+        """Largest share of the net value one name may be worth after a buy; a rebalance sets it."""
 
     def attach(self, account: Account) -> None:
         """Say whose cash and shares the orders trade."""
@@ -116,9 +125,13 @@ class AShareBlotter(SimulationBlotter):
                     Outcome(self._as_order(order_id, session), 0, math.nan, Fees(), Reason.CANCELLED), order_id, session
                 )
         live = [self._as_order(order_id, session) for order_id in queue if self.orders[order_id].open]
-        held = {order.sid: self._account.shares(self.orders[order.order_id].asset) for order in live}
+        holdings = self._account.holdings
+        positions = {
+            order.sid: Position(holdings.held(order.sid), holdings.sellable(order.sid, session)) for order in live
+        }
+        terms = self._terms(session, bar_data)
         transactions, commissions = [], []
-        for outcome in settle(live, self._bar_of(session), self._account.cash(), held, self._terms(session, bar_data)):
+        for outcome in settle(live, self._bar_of(session), self._account.cash(), positions, terms):
             self._record(outcome, outcome.order.order_id, session)
             if outcome.filled:
                 transaction, commission = self._execute(outcome)
@@ -127,7 +140,20 @@ class AShareBlotter(SimulationBlotter):
         closed = [self.orders[order.order_id] for order in live if not self.orders[order.order_id].open]
         for order in live:
             self.cancel(order.order_id)
+        self.position_cap = None
         return transactions, commissions, closed
+
+    def process_splits(self, splits: list[tuple[Asset, float]]) -> None:
+        """Adjust waiting orders for the bonus shares of the session, in whole shares."""
+        session = self._session()
+        row = self.bars.panels.row(pd.Timestamp(session))
+        for asset, ratio in splits:
+            shares = self.bars.panels.actions.shares_of(asset.sid, row)
+            for order in self.open_orders.get(asset, ()):
+                more = whole_shares(abs(order.amount), shares)
+                order.amount += more if order.amount > 0 else -more
+                if order.limit is not None:
+                    order.limit = round(order.limit * ratio, 2)
 
     def unsettled(self) -> Iterator[OrderRow]:
         """Yield a row for each order that no session was left for."""
@@ -157,7 +183,7 @@ class AShareBlotter(SimulationBlotter):
 
     def _bar_of(self, session: dt.date) -> Any:
         row = self.bars.panels.row(pd.Timestamp(session))
-        names = ("open", "close", "up_limit", "down_limit", "volume", "amount")
+        names = ("open", "high", "low", "close", "up_limit", "down_limit", "volume", "amount")
 
         def bar(sid: int) -> Bar:
             values = {name: self.bars.row_values(name, row)[sid] for name in names}
@@ -186,7 +212,14 @@ class AShareBlotter(SimulationBlotter):
                 return price
             return price if slipped is None else price * slipped / bar_data.current(placed.asset, "close")
 
-        return Terms(session, self.settings, charge, slip)
+        def release(order: Order, shares: int) -> float:
+            assert self._account is not None
+            due = float(self._account.holdings.sell(order.sid, shares, session))
+            return due if self.settings.dividend_tax else 0.0
+
+        assert self._account is not None
+        largest = None if self.position_cap is None else self.position_cap * self._account.net_value()
+        return Terms(session, self.settings, charge, slip, release, largest)
 
     def _execute(self, outcome: Outcome) -> tuple[Transaction, dict[str, Any]]:
         order = self.orders[outcome.order.order_id]
@@ -195,7 +228,11 @@ class AShareBlotter(SimulationBlotter):
         order.filled += amount
         order.commission += outcome.fees.total
         order.dt = self.current_dt
-        return transaction, {"asset": order.asset, "order": order, "cost": outcome.fees.total}
+        if outcome.order.side is Side.BUY:
+            assert self._account is not None
+            self._account.holdings.add(order.asset.sid, outcome.filled, self._session())
+        charge = {"asset": order.asset, "order": order, "cost": outcome.fees.total, "tax": outcome.tax}
+        return transaction, charge
 
     def _record(self, outcome: Outcome, order_id: str, session: dt.date | None) -> None:
         self.rows.append(self._row(outcome, order_id, session))

@@ -52,6 +52,8 @@ def fees_of(
         Overrides of the dated tables, and whether each fee is rounded to the fen.
     """
     turnover = shares * price
+    if settings.exchange_fees:
+        commission += fees.exchange_fees(exchange, turnover, day)
     parts = (
         commission,
         _stamp_duty(side, turnover, day, settings),

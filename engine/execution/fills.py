@@ -3,10 +3,15 @@
 1. Sells first, then buys, each in the order they were placed (buys are placed in rank order).
 2. An order meets the session's bar: none, or at a limit: refused. The price, slippage on top, is worse than
    the order's own limit: refused.
-3. What is left of it is cut: by what is sellable or by cash, by the share of the day's volume, to whole lots.
+3. What is left of it is cut: by what is sellable or by cash, by the share of the day's volume, by the largest
+   order the exchange takes, by the cap of one position, to whole lots.
 4. What remains fills at one price; the rest dies with the session, with the reason of the cut that bound.
 
-T+1 holds by construction: ``sellable`` is what was held before the session's purchases.
+T+1 holds by construction: ``sellable`` is what the lots of earlier sessions give.
+
+Three readings of the bar bound what a daily bar cannot say (setting ``scenario``): the optimistic one trades at
+the better of open and average, takes twice the share of volume, and gets its turn at a limit the session left;
+the pessimistic one trades at the worse of them, takes half, and gets none at a limit the session touched.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from dataclasses import dataclass, field
 
 from engine.execution.costs import Fees, account_commission, fees_of
 from engine.market.boards import exchange_of
-from engine.market.lots import buy_quantity, lot, sell_quantity
+from engine.market.lots import buy_quantity, lot, maximum, sell_quantity
 from engine.settings import ExecutionSettings
 from engine.types import Board, Reason, Side
 
@@ -59,6 +64,8 @@ class Bar:
     """What the market did with one asset in the session; prices in fen, 0 where there is none."""
 
     open: int
+    high: int
+    low: int
     close: int
     up_limit: int
     down_limit: int
@@ -83,6 +90,8 @@ class Outcome:
         What it cost.
     reason : Reason
         ``FILLED``, or why it got nothing or less.
+    tax : float
+        Dividend tax that fell due with the shares sold, CNY.
     """
 
     order: Order
@@ -90,6 +99,7 @@ class Outcome:
     price: float
     fees: Fees
     reason: Reason
+    tax: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,12 +116,18 @@ class Terms:
         From an order, shares and price in CNY to the commission, CNY.
     slipped : callable
         From an order and its price in CNY to the price with slippage on top.
+    release : callable
+        Takes the shares of a sell out of their lots and returns the dividend tax that falls due, CNY.
+    largest : float or None
+        The most one position may be worth after a buy, at the fill price, CNY.
     """
 
     day: dt.date
     settings: ExecutionSettings
     commission: Callable[[Order, int, float], float]
     slipped: Callable[[Order, float], float] = lambda order, price: price
+    release: Callable[[Order, int], float] = lambda order, shares: 0.0
+    largest: float | None = None
 
     @classmethod
     def of(cls, day: dt.date, settings: ExecutionSettings) -> Terms:
@@ -125,11 +141,20 @@ class _Book:
 
     cash: float
     sellable: dict[int, int]
+    held: dict[int, int]
     taken: dict[int, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Position:
+    """Shares of one asset before the session: all of them, and those that may be sold in it."""
+
+    held: int = 0
+    sellable: int = 0
+
+
 def settle(
-    orders: Iterable[Order], bar_of: Callable[[int], Bar], cash: float, sellable: Mapping[int, int], terms: Terms
+    orders: Iterable[Order], bar_of: Callable[[int], Bar], cash: float, positions: Mapping[int, Position], terms: Terms
 ) -> Iterator[Outcome]:
     """Work through a session's orders.
 
@@ -141,8 +166,8 @@ def settle(
         The session's bar of an asset.
     cash : float
         CNY at the open.
-    sellable : mapping of int to int
-        Shares of each asset held before the session.
+    positions : mapping of int to Position
+        Of the assets the orders name; none is none held.
     terms : Terms
         What holds for every fill.
 
@@ -151,7 +176,11 @@ def settle(
     Outcome
         One for each order: sells first, then buys.
     """
-    book = _Book(cash, dict(sellable))
+    book = _Book(
+        cash,
+        sellable={sid: position.sellable for sid, position in positions.items()},
+        held={sid: position.held for sid, position in positions.items()},
+    )
     for order in sorted(orders, key=lambda order: order.side is Side.BUY):
         outcome = _work(order, bar_of(order.sid), book, terms)
         _enter(outcome, book)
@@ -159,39 +188,63 @@ def settle(
 
 
 def _work(order: Order, bar: Bar, book: _Book, terms: Terms) -> Outcome:
-    market_price = fill_price(bar, terms.settings)
-    refused = refusal(order, bar, market_price)
+    refused = refusal(order.side, bar, terms.settings)
     if refused:
         return _nothing(order, refused)
-    price = _within_limits(terms.slipped(order, market_price), bar)
+    price = _within_limits(terms.slipped(order, fill_price(order.side, bar, terms.settings)), bar)
     if beyond_limit_price(order, price):
         return _nothing(order, Reason.LIMIT_PRICE)
     shares, reason = _cut(order, bar, price, book, terms)
-    return (
-        Outcome(order, shares, price, _fees(order, shares, price, terms), reason) if shares else _nothing(order, reason)
-    )
+    if not shares:
+        return _nothing(order, reason)
+    if terms.settings.round_fees:
+        price = _in_whole_fen(price, shares)
+    tax = terms.release(order, shares) if order.side is Side.SELL else 0.0
+    return Outcome(order, shares, price, _fees(order, shares, price, terms), reason, tax)
 
 
-def fill_price(bar: Bar, settings: ExecutionSettings) -> float:
-    """Return the price a session's orders trade at, CNY; NaN without a bar."""
-    if not bar.volume:
-        return math.nan
-    if settings.fill == "vwap":
-        return bar.amount / bar.volume
-    return (bar.open if settings.fill == "open" else bar.close) / 100.0
+def fill_price(side: Side, bar: Bar, settings: ExecutionSettings) -> float:
+    """Return the price a session's orders trade at, CNY, slippage of the settings on top."""
+    prices = {"open": bar.open / 100.0, "vwap": _average(bar), "close": bar.close / 100.0}
+    price = prices[settings.fill]
+    if settings.scenario != "base":
+        dear, cheap = max(prices["open"], prices["vwap"]), min(prices["open"], prices["vwap"])
+        price = cheap if (side is Side.BUY) == (settings.scenario == "optimistic") else dear
+    return price * (1 + settings.slippage if side is Side.BUY else 1 - settings.slippage)
 
 
-def refusal(order: Order, bar: Bar, price: float) -> Reason | None:
+def _average(bar: Bar) -> float:
+    """Return amount over volume, kept inside the bar: the vendor rounds the amount."""
+    return min(max(bar.amount / bar.volume, bar.low / 100.0), bar.high / 100.0)
+
+
+def refusal(side: Side, bar: Bar, settings: ExecutionSettings) -> Reason | None:
     """Return why the market lets nobody trade on this side in the session, None if it does."""
     if not bar.listed:
         return Reason.NOT_LISTED
     if not bar.volume:
         return Reason.SUSPENDED
-    if order.side is Side.BUY and bar.up_limit and price * 100 >= bar.up_limit - _ROUNDING:
+    if side is Side.BUY and bar.up_limit and _at_limit(bar, bar.low, bar.high, bar.up_limit, 1, settings):
         return Reason.LIMIT_UP
-    if order.side is Side.SELL and bar.down_limit and price * 100 <= bar.down_limit + _ROUNDING:
+    if side is Side.SELL and bar.down_limit and _at_limit(bar, bar.high, bar.low, bar.down_limit, -1, settings):
         return Reason.LIMIT_DOWN
     return None
+
+
+def _at_limit(bar: Bar, best: int, worst: int, limit: int, sign: int, settings: ExecutionSettings) -> bool:
+    """Say whether an order waits in vain at its limit.
+
+    ``best`` is the session's price farthest from the limit, ``worst`` the nearest; ``sign`` turns limit-down
+    into limit-up. A session that never left the limit trades with nobody, whatever price decides.
+    """
+    if sign * best >= sign * limit:
+        return True
+    if settings.scenario == "optimistic":
+        return False
+    if settings.scenario == "pessimistic":
+        return sign * worst >= sign * limit
+    decides = {"open": float(bar.open), "vwap": _average(bar) * 100, "close": float(bar.close)}[settings.fill]
+    return sign * decides >= sign * limit - _ROUNDING
 
 
 _ROUNDING = 1e-6
@@ -202,7 +255,15 @@ def beyond_limit_price(order: Order, price: float) -> bool:
     """Say whether a price is worse than the worst the order accepts."""
     if order.limit is None:
         return False
-    return price > order.limit if order.side is Side.BUY else price < order.limit
+    worse = price - order.limit if order.side is Side.BUY else order.limit - price
+    return worse * 100 > _ROUNDING
+
+
+def _in_whole_fen(price: float, shares: int) -> float:
+    """Return the price whose trade is worth a whole number of fen: an average price is no whole fen itself."""
+    if abs(price * 100 - round(price * 100)) < _ROUNDING:
+        return round(price, 2)
+    return round(price * shares, 2) / shares
 
 
 def _within_limits(price: float, bar: Bar) -> float:
@@ -226,11 +287,20 @@ def _bounds(order: Order, bar: Bar, price: float, book: _Book, terms: Terms) -> 
     yield order.shares, Reason.FILLED
     if order.side is Side.SELL:
         yield book.sellable.get(order.sid, 0), Reason.NOT_SELLABLE
+    if terms.settings.order_maximum:
+        yield maximum(order.board, terms.day), Reason.ORDER_MAXIMUM
     if terms.settings.participation:
-        room = math.floor(bar.volume * terms.settings.participation) - book.taken.get(order.sid, 0)
+        room = math.floor(bar.volume * _participation(terms.settings)) - book.taken.get(order.sid, 0)
         yield max(room, 0), Reason.PARTICIPATION
+    if order.side is Side.BUY and terms.largest is not None:
+        room = math.floor(terms.largest / price + _ROUNDING) - book.held.get(order.sid, 0)
+        yield max(room, 0), Reason.POSITION_CAP
     if order.side is Side.BUY and terms.settings.cash_check:
         yield _affordable(order, price, book.cash, terms), Reason.CASH
+
+
+def _participation(settings: ExecutionSettings) -> float:
+    return settings.participation * {"optimistic": 2.0, "base": 1.0, "pessimistic": 0.5}[settings.scenario]
 
 
 def _whole_lots(order: Order, shares: int, book: _Book, terms: Terms) -> int:
@@ -266,6 +336,8 @@ def _enter(outcome: Outcome, book: _Book) -> None:
     book.taken[order.sid] = book.taken.get(order.sid, 0) + shares
     if order.side is Side.SELL:
         book.sellable[order.sid] -= shares
-        book.cash += shares * outcome.price - outcome.fees.total
+        book.held[order.sid] -= shares
+        book.cash += shares * outcome.price - outcome.fees.total - outcome.tax
     else:
+        book.held[order.sid] = book.held.get(order.sid, 0) + shares
         book.cash -= shares * outcome.price + outcome.fees.total

@@ -11,7 +11,6 @@ import pandas as pd
 from exchange_calendars.utils.pandas_utils import days_at_time
 from zipline._protocol import handle_non_market_minutes
 from zipline.algorithm import TradingAlgorithm
-from zipline.assets import Asset
 from zipline.finance.blotter import SimulationBlotter
 from zipline.gens.sim_engine import MinuteSimulationClock
 from zipline.sources.benchmark_source import BenchmarkSource
@@ -19,6 +18,7 @@ from zipline.sources.benchmark_source import BenchmarkSource
 from engine import settings as settings_module
 from engine.errors import EndOfDayDataRefused, OutsideData
 from engine.execution.blotter import AShareBlotter
+from engine.execution.holdings import Holdings
 from engine.host.portal import AShareDataPortal
 from engine.host.tracker import AShareMetricsTracker
 from engine.model.registry import Shelf
@@ -134,6 +134,8 @@ class AShareAlgorithm(TradingAlgorithm):
         parameters = self.sim_params
         return AShareMetricsTracker(
             self._diary,
+            self._panels,
+            self._ashare.settings.execution,
             trading_calendar=self.trading_calendar,
             first_session=parameters.start_session,
             last_session=parameters.end_session,
@@ -146,19 +148,24 @@ class AShareAlgorithm(TradingAlgorithm):
 
 
 class _LedgerAccount:
-    """The ledger as the blotter sees it at the open: nothing of the session is in it yet."""
+    """The ledger as the blotter sees it at the open: nothing of the session's trading is in it yet."""
 
-    def __init__(self, algorithm: TradingAlgorithm) -> None:
+    def __init__(self, algorithm: AShareAlgorithm) -> None:
         self._algorithm = algorithm
 
     def cash(self) -> float:
         """Return the cash, CNY."""
         return float(self._algorithm.metrics_tracker.portfolio.cash)
 
-    def shares(self, asset: Asset) -> int:
-        """Return the shares held."""
-        position = self._algorithm.metrics_tracker.positions.get(asset)
-        return int(position.amount) if position is not None else 0
+    def net_value(self) -> float:
+        """Return the net value at the last close, CNY; before the first one, the capital."""
+        closes = self._algorithm._diary.closes
+        return closes[-1][2] if closes else float(self._algorithm.sim_params.capital_base)
+
+    @property
+    def holdings(self) -> Holdings:
+        """The lots."""
+        return self._algorithm.metrics_tracker.ledger.holdings
 
 
 def uses_end_of_day_data(pipeline: Any) -> bool:

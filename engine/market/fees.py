@@ -1,4 +1,4 @@
-"""What a trade costs by law and by the depository, dated (DOMAIN 1.8)."""
+"""What a trade costs by law, by the exchange and by the depository, dated (DOMAIN 1.8)."""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ def transfer_fee(exchange: str, shares: int, turnover: float, day: dt.date) -> f
     rates = table("transfer_fee")
     on_par = shares * PAR_VALUE * float(rates.value(f"{exchange}.par", day))
     return on_par + turnover * float(rates.value(f"{exchange}.turnover", day))
+
+
+def exchange_fees(exchange: str, turnover: float, day: dt.date) -> float:
+    """Return handling and regulatory fee of a trade, CNY; a retail commission mostly holds them already."""
+    rates = (table(name).value(exchange, day) for name in ("handling_fee", "regulatory_fee"))
+    return turnover * float(sum(rates))

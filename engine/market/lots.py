@@ -14,6 +14,11 @@ def lot(board: Board, day: dt.date) -> tuple[int, int]:
     return int(rules.value(f"{board}.minimum", day)), int(rules.value(f"{board}.step", day))
 
 
+def maximum(board: Board, day: dt.date) -> int:
+    """Return the largest quantity of one order, in shares."""
+    return int(table("lots").value(f"{board}.maximum", day))
+
+
 def buy_quantity(board: Board, shares: int, day: dt.date) -> int:
     """Cut a wish to what may be bought: 0 or a permitted quantity."""
     return _cut(shares, *lot(board, day))
@@ -36,6 +41,11 @@ def sell_quantity(board: Board, shares: int, sellable: int, day: dt.date) -> int
     if shares >= sellable:
         return sellable
     return _cut(shares, *lot(board, day))
+
+
+def sessions_until_sellable(day: dt.date) -> int:
+    """Return how many sessions after its purchase a share may be sold: 1, the rule called T+1."""
+    return int(table("settlement").value("sessions_until_sellable", day))
 
 
 def _cut(shares: int, minimum: int, step: int) -> int:

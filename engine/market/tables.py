@@ -19,8 +19,13 @@ class Row:
 
     effective_from: dt.date
     scope: str
-    value: Decimal
+    text: str
     source: str
+
+    @property
+    def value(self) -> Decimal:
+        """The text as a number."""
+        return Decimal(self.text)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +44,18 @@ class DatedTable:
     rows: tuple[Row, ...]
 
     def value(self, scope: str, day: dt.date) -> Decimal:
-        """Return the value in force.
+        """Return the number in force (see ``row``)."""
+        return self.row(scope, day).value
+
+    def row(self, scope: str, day: dt.date) -> Row:
+        """Return the row in force.
 
         Raises
         ------
         OutsideData
             The table has no row of this scope on or before ``day``: a rule is never guessed.
         """
-        starts, values = self._series(scope)
+        starts, rows = _series(self, scope)
         at = bisect_right(starts, day) - 1
         if at < 0:
             raise OutsideData(
@@ -54,31 +63,51 @@ class DatedTable:
                 f"it is known from {starts[0]}" if starts else "there is no such scope",
                 "Choose later dates" + (f", or set {self.setting} to one rate." if self.setting else "."),
             )
-        return values[at]
+        return rows[at]
 
     @property
     def setting(self) -> str | None:
         """The setting that can stand in for the table."""
         return _SETTING.get(self.name)
 
-    def _series(self, scope: str) -> tuple[list[dt.date], list[Decimal]]:
-        return _series(self, scope)
 
+_SETTING = {
+    "stamp_duty": "execution.stamp_duty",
+    "transfer_fee": "execution.transfer_fee",
+    "handling_fee": "execution.exchange_fees = false",
+}
 
-_SETTING = {"stamp_duty": "execution.stamp_duty", "transfer_fee": "execution.transfer_fee"}
+TABLES = (
+    "price_limits",
+    "tick_floor",
+    "free_sessions",
+    "first_day_band",
+    "tick",
+    "lots",
+    "settlement",
+    "hours",
+    "stamp_duty",
+    "transfer_fee",
+    "handling_fee",
+    "regulatory_fee",
+    "commission",
+    "dividend_tax",
+    "delisting",
+)
+"""Every dated table of the rulebook."""
 
 
 @cache
-def _series(table: DatedTable, scope: str) -> tuple[list[dt.date], list[Decimal]]:
+def _series(table: DatedTable, scope: str) -> tuple[list[dt.date], list[Row]]:
     rows = sorted((row for row in table.rows if row.scope == scope), key=lambda row: row.effective_from)
-    return [row.effective_from for row in rows], [row.value for row in rows]
+    return [row.effective_from for row in rows], rows
 
 
 @cache
 def table(name: str) -> DatedTable:
     """Read one table of the package; it is read once."""
     rows = tuple(
-        Row(dt.date.fromisoformat(line["effective_from"]), line["scope"], Decimal(line["value"]), line["source"])
+        Row(dt.date.fromisoformat(line["effective_from"]), line["scope"], line["value"], line["source"])
         for line in read_csv(name)
     )
     return DatedTable(name, rows)

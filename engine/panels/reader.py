@@ -14,6 +14,7 @@ import pandas as pd
 
 from engine.errors import NoBundle, OutsideData
 from engine.files import read_json
+from engine.panels.actions import Action, Calendar
 from engine.panels.store import FIELDS, FORMAT, Asset
 
 Floats = npt.NDArray[np.float64]
@@ -58,6 +59,17 @@ class Panels:
     def assets(self) -> tuple[Asset, ...]:
         """The assets in sid order."""
         return tuple(Asset.from_json(sid, entry) for sid, entry in enumerate(read_json(self.folder / "assets.json")))
+
+    @cached_property
+    def actions(self) -> Calendar:
+        """The corporate actions."""
+        return Calendar(Action.from_json(entry) for entry in read_json(self.folder / "actions.json"))
+
+    @cached_property
+    def corrected_limits(self) -> npt.NDArray[np.int32]:
+        """Recorded limits that were a fen off, (cells, 4): row, sid, up and down as the exchange's table has them."""
+        corrected: npt.NDArray[np.int32] = np.load(self.folder / "corrected_limits.npy")
+        return corrected
 
     @cached_property
     def _row_of(self) -> dict[int, int]:

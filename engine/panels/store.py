@@ -9,6 +9,8 @@
       <field>.npy      (sessions, assets), one of FIELDS
       report_<c>.npy   (states,): column c of what was known of the reports, one of REPORT_COLUMNS
       index_<code>_{open,close}.npy   (sessions,), float64, points, NaN where there is none
+      corrected_limits.npy   (cells, 4): row, sid, up and down, in fen, as the exchange's table has them
+      actions.json     corporate actions in order of their ex-session, as text (``engine.panels.actions``)
 
 Prices are integer fen, so that a comparison with a price limit is exact; ``fen / 100`` is the very double
 the decimal text would give. 0 means "none". Arrays are row-major: one session lies together.
@@ -28,11 +30,13 @@ import numpy.typing as npt
 from engine.files import write_json
 from engine.types import Board
 
-FORMAT = 1
+FORMAT = 2
 SUBFOLDER = "panels"
 
 TRADED, SUSPENDED, RISK_WARNED, LISTED = 1, 2, 4, 8
-"""Bits of the field ``status``."""
+DELISTING_PERIOD, SHARE_REFORM, LIMIT_RECORDED = 16, 32, 64
+"""Bits of the field ``status``. A delisting period is RISK_WARNED too; LIMIT_RECORDED marks bars whose limits
+the exchange's own table gives, and ``corrected_limits`` where one of them was a fen off and the rule won."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ FIELDS = {
         Field("adj_factor", "<f8", "factor of the last bar so far, NaN before the first"),
         Field("turnover_rate", "<f8", "percent of the float; NaN = unknown"),
         Field("total_mv", "<f8", "total market cap, 10k CNY; NaN = unknown"),
-        Field("status", "|u1", "bits TRADED, SUSPENDED, RISK_WARNED, LISTED"),
+        Field("status", "|u1", "bits TRADED to LIMIT_RECORDED"),
         Field("report", "<i4", "index of the state of the reports known after this close, -1 = none"),
     )
 }
@@ -99,6 +103,10 @@ class Asset:
         First day on which it is no longer listed.
     first_bar : int
         Row of its first bar, -1 if it has none.
+    issue_price : int
+        Price of its public offering in fen, 0 = unknown.
+    delisting : tuple of str
+        What the user's table says of its delisting (kind, into, ratio, cash); empty = nothing.
     """
 
     sid: int
@@ -107,6 +115,8 @@ class Asset:
     list_date: dt.date
     delist_date: dt.date | None
     first_bar: int
+    issue_price: int = 0
+    delisting: tuple[str, ...] = ()
 
     @property
     def ts_code(self) -> str:
@@ -126,6 +136,8 @@ class Asset:
             "list_date": self.list_date.isoformat(),
             "delist_date": self.delist_date and self.delist_date.isoformat(),
             "first_bar": self.first_bar,
+            "issue_price": self.issue_price,
+            "delisting": list(self.delisting),
         }
 
     @classmethod
@@ -139,6 +151,8 @@ class Asset:
             list_date=dt.date.fromisoformat(value["list_date"]),
             delist_date=dt.date.fromisoformat(gone) if gone else None,
             first_bar=value["first_bar"],
+            issue_price=value["issue_price"],
+            delisting=tuple(value["delisting"]),
         )
 
 
@@ -180,6 +194,14 @@ class PanelWriter:
         """Write one price series of an index; ``price`` is ``open`` or ``close``."""
         assert values.shape == self.shape[:1]
         np.save(self.folder / f"index_{ts_code}_{price}.npy", values.astype("<f8"))
+
+    def corrected_limits(self, cells: npt.NDArray[np.int64]) -> None:
+        """Write the recorded limits that were corrected, one line (row, sid, up, down) each."""
+        np.save(self.folder / "corrected_limits.npy", cells.astype("<i4").reshape(-1, 4))
+
+    def actions(self, actions: Sequence[Mapping[str, Any]]) -> None:
+        """Write the corporate actions."""
+        write_json(self.folder / "actions.json", list(actions))
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write what makes the folder complete; the manifest comes last."""

@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
@@ -24,7 +24,7 @@ from engine.files import whole_folder, write_json
 from engine.model.registry import Scored
 from engine.panels.reader import Panels
 from engine.settings import Settings
-from engine.types import Reason, Side
+from engine.types import Reason
 
 PERF = {
     "session": pl.Date,
@@ -41,6 +41,7 @@ POSITIONS = {
     "cost": pl.Float64,
     "price": pl.Float64,
 }
+ACTIONS = {"session": pl.Date, "ts_code": pl.String, "kind": pl.String, "shares": pl.Int64, "cash": pl.Float64}
 SCORES = dict.fromkeys(("p_down", "p_flat", "p_up", "expected_excess"), pl.Float32)
 ORDERS = {
     "order_id": pl.String,
@@ -66,27 +67,33 @@ class Diary:
     ----------
     closes : list of (session, cash, net value)
         CNY.
-    holdings : list of (session, sid, shares, cost, price)
+    holdings : list of (session, sid, shares, sellable, cost, price)
         One entry a session and position; cost is the average a share, fees included.
-    written_down : list of (session, sid, shares, last price)
+    written_down : list of (session, sid, shares, last price, kind)
         Delisted holdings.
+    actions : list of (session, sid, kind, shares, cash)
+        What corporate actions did to the holdings.
     """
 
     closes: list[tuple[dt.date, float, float]] = field(default_factory=list)
-    holdings: list[tuple[dt.date, int, int, float, float]] = field(default_factory=list)
-    written_down: list[tuple[dt.date, int, int, float]] = field(default_factory=list)
+    holdings: list[tuple[dt.date, int, int, int, float, float]] = field(default_factory=list)
+    written_down: list[tuple[dt.date, int, int, float, str]] = field(default_factory=list)
+    actions: list[tuple[dt.date, int, str, int, float]] = field(default_factory=list)
 
-    def close(self, session: dt.date, cash: float, net_value: float, positions: Mapping[Any, Any]) -> None:
-        """Note one session's close."""
+    def close(
+        self, session: dt.date, cash: float, net_value: float, held: Sequence[tuple[int, int, int, float, float]]
+    ) -> None:
+        """Note one session's close; ``held`` has sid, shares, sellable, cost and price of each position."""
         self.closes.append((session, cash, net_value))
-        self.holdings.extend(
-            (session, asset.sid, int(held.amount), held.cost_basis, held.last_sale_price)
-            for asset, held in positions.items()
-        )
+        self.holdings.extend((session, *position) for position in held)
 
-    def write_down(self, session: dt.date, sid: int, shares: int, price: float) -> None:
-        """Note a delisted holding that was written down."""
-        self.written_down.append((session, sid, shares, price))
+    def note(self, session: dt.date, sid: int, kind: str, shares: int, cash: float) -> None:
+        """Note what a corporate action did: shares and CNY, signed."""
+        self.actions.append((session, sid, kind, shares, cash))
+
+    def write_down(self, session: dt.date, sid: int, shares: int, price: float, kind: str) -> None:
+        """Note a delisted holding that was wound up."""
+        self.written_down.append((session, sid, shares, price, kind))
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ def write_run(record: RunRecord, made: dt.datetime | None = None) -> Path:
     """
     made = made or clock.now()
     orders = pl.DataFrame([asdict(row) for row in record.orders], schema=ORDERS, orient="row")
-    perf, positions = _perf(record), _positions(record, orders)
+    perf, positions = _perf(record), _positions(record)
     manifest = _manifest(record, orders, made)
     folder = _reserve(record.settings.runs, manifest["id"])
     manifest["id"] = folder.name
@@ -149,6 +156,7 @@ def write_run(record: RunRecord, made: dt.datetime | None = None) -> Path:
         perf.write_parquet(beside / "perf.parquet")
         orders.write_parquet(beside / "orders.parquet")
         positions.write_parquet(beside / "positions.parquet")
+        _actions(record).write_parquet(beside / "actions.parquet")
         if record.scores:
             _scores(record).write_parquet(beside / "scores.parquet")
         write_json(beside / "manifest.json", manifest)
@@ -180,22 +188,18 @@ def _perf(record: RunRecord) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=PERF, orient="row")
 
 
-def _positions(record: RunRecord, orders: pl.DataFrame) -> pl.DataFrame:
-    """Return the holdings; what was bought in the session itself is not sellable yet."""
+def _positions(record: RunRecord) -> pl.DataFrame:
+    """Return the holdings, a row a session and position."""
     assets = record.panels.assets
-    rows = [
-        (session, assets[sid].code_on(session), shares, shares, cost, price)
-        for session, sid, shares, cost, price in record.diary.holdings
-    ]
-    held = pl.DataFrame(rows, schema=POSITIONS, orient="row")
-    bought = (
-        orders.filter(side=str(Side.BUY)).group_by("session", "ts_code").agg(pl.col("filled").sum().alias("bought"))
-    )
-    return (
-        held.join(bought, on=["session", "ts_code"], how="left", maintain_order="left")
-        .with_columns(sellable=(pl.col("shares") - pl.col("bought").fill_null(0)).clip(0))
-        .drop("bought")
-    )
+    rows = [(session, assets[sid].code_on(session), *values) for session, sid, *values in record.diary.holdings]
+    return pl.DataFrame(rows, schema=POSITIONS, orient="row")
+
+
+def _actions(record: RunRecord) -> pl.DataFrame:
+    """Return what corporate actions did, a row an entry."""
+    assets = record.panels.assets
+    rows = [(session, assets[sid].code_on(session), *values) for session, sid, *values in record.diary.actions]
+    return pl.DataFrame(rows, schema=ACTIONS, orient="row")
 
 
 def _scores(record: RunRecord) -> pl.DataFrame:
@@ -234,8 +238,8 @@ def _manifest(record: RunRecord, orders: pl.DataFrame, made: dt.datetime) -> dic
         "fills": int((orders["filled"] > 0).sum()),
         "reasons": {reason: reasons.get(reason, 0) for reason in Reason},
         "written_down": [
-            [session.isoformat(), record.panels.assets[sid].ts_code, shares, price]
-            for session, sid, shares, price in record.diary.written_down
+            [session.isoformat(), record.panels.assets[sid].ts_code, shares, price, kind]
+            for session, sid, shares, price, kind in record.diary.written_down
         ],
         "models": list(record.models),
         "seed": record.settings.model.seed,

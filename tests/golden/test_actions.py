@@ -122,7 +122,7 @@ def test_a_delisted_holding_is_written_down_and_reported(backtest):
     import json
 
     written = json.loads((run.folder / "manifest.json").read_text())["written_down"]
-    assert written == [["2018-03-08", "600000.SH", 1000, 10.0]]
+    assert written == [["2018-03-08", "600000.SH", 1000, 10.0, "unknown"]]
 
 
 def test_an_order_for_a_delisted_stock_is_refused(backtest):

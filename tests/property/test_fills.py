@@ -8,7 +8,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.execution.fills import Bar, Order, Terms, settle
+from engine.execution.fills import Bar, Order, Position, Terms, settle
 from engine.settings import ExecutionSettings
 from engine.types import Board, Reason, Side
 
@@ -24,7 +24,8 @@ def bars(draw) -> Bar:
     opened, close = draw(price), draw(price)
     volume = float(draw(st.one_of(st.just(0), st.integers(1, 2_000_000))))
     amount = volume * (opened + close) / 200
-    return Bar(opened, close, up, down, volume, amount, draw(st.booleans()))
+    high, low = max(opened, close), min(opened, close)
+    return Bar(opened, high, low, close, up, down, volume, amount, draw(st.booleans()))
 
 
 @st.composite
@@ -55,7 +56,8 @@ def sessions(draw):
 def test_a_session_is_legal(session):
     orders, market, cash, held, settings = session
     start = cash
-    outcomes = list(settle(orders, market.__getitem__, cash, held, Terms.of(DAY, settings)))
+    positions = {sid: Position(shares, shares) for sid, shares in held.items()}
+    outcomes = list(settle(orders, market.__getitem__, cash, positions, Terms.of(DAY, settings)))
     assert sorted(o.order.order_id for o in outcomes) == sorted(o.order_id for o in orders)
     sold: dict[int, int] = {}
     taken: dict[int, int] = {}

@@ -7,16 +7,21 @@ import math
 
 import pytest
 
-from engine.execution.fills import Bar, Order, Terms, settle
+from engine.execution.fills import Bar, Order, Position, Terms, settle
 from engine.settings import ExecutionSettings
 from engine.types import Board, Reason, Side
 
 DAY = dt.date(2020, 1, 3)
-CALM = Bar(open=1000, close=1010, up_limit=1100, down_limit=900, volume=1e6, amount=1.005e7, listed=True)
+CALM = Bar(
+    open=1000, high=1010, low=1000, close=1010, up_limit=1100, down_limit=900, volume=1e6, amount=1.005e7, listed=True
+)
 
 
 def bar(**changes) -> Bar:
-    return Bar(**{**CALM.__dict__, **changes})
+    """Return the calm bar with changes; its high and low follow open and close."""
+    values = {**CALM.__dict__, **changes}
+    ends = values["open"], values["close"]
+    return Bar(**{**values, "high": changes.get("high", max(ends)), "low": changes.get("low", min(ends))})
 
 
 def one(
@@ -30,7 +35,7 @@ def one(
     """Settle a single order and return (filled, reason)."""
     given = {"order_id": "1", "sid": 0, "ts_code": "600000.SH", "board": board, **order}
     terms = Terms.of(DAY, ExecutionSettings(**(settings or {})))
-    (outcome,) = settle([Order(**given)], lambda sid: market, cash, {0: held}, terms)
+    (outcome,) = settle([Order(**given)], lambda sid: market, cash, {0: Position(held, held)}, terms)
     return outcome
 
 
@@ -94,7 +99,9 @@ def test_fill_prices(fill, market, price):
         ("close", bar(open=1100, close=1050), Reason.FILLED),
         ("close", bar(open=1050, close=1100), Reason.LIMIT_UP),
         ("vwap", bar(open=1100, close=1100, amount=1.1e7), Reason.LIMIT_UP),
-        ("vwap", bar(open=1100, close=1100, amount=1.0999e7), Reason.FILLED),
+        ("vwap", bar(open=1100, close=1100, low=1090, amount=1.0999e7), Reason.FILLED),
+        ("vwap", bar(open=1100, close=1100, amount=1.0999999e7), Reason.LIMIT_UP),  # sealed; the amount is rounded
+        ("close", bar(open=1100, close=1100), Reason.LIMIT_UP),
     ],
 )
 def test_the_price_that_fills_is_the_price_that_is_compared(fill, market, reason):
@@ -118,7 +125,9 @@ def test_sells_come_first_and_pay_for_buys_in_their_order():
         return Order(str(number), sid, f"60000{sid}.SH", Board.SSE_MAIN, side, shares)
 
     orders = [order(1, 0, BUY, 500), order(2, 1, BUY, 500), order(3, 2, SELL, 700)]
-    outcomes = list(settle(orders, lambda sid: CALM, 1000.0, {2: 700}, Terms.of(DAY, ExecutionSettings())))
+    outcomes = list(
+        settle(orders, lambda sid: CALM, 1000.0, {2: Position(700, 700)}, Terms.of(DAY, ExecutionSettings()))
+    )
     assert [(o.order.order_id, o.filled, o.reason) for o in outcomes] == [
         ("3", 700, Reason.FILLED),
         ("1", 500, Reason.FILLED),

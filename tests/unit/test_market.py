@@ -10,10 +10,10 @@ import pytest
 from engine.errors import BadInput, OutsideData
 from engine.market.boards import board_of, is_a_share
 from engine.market.fees import stamp_duty, transfer_fee
-from engine.market.limits import has_tick_floor, is_risk_warned, limit_percent, limit_prices, without_sentinels
+from engine.market.limits import Session, is_risk_warned, limit_percent, session_limits, without_sentinels
 from engine.market.lots import buy_quantity, sell_quantity
 from engine.market.tables import table
-from engine.types import Board, Side
+from engine.types import Board, Side, Standing
 
 
 def day(text: str) -> dt.date:
@@ -41,15 +41,13 @@ LIMITS = [
 
 @pytest.mark.parametrize(("close", "code", "warned", "on", "up", "down"), LIMITS)
 def test_limit_prices(close, code, warned, on, up, down):
-    percent = limit_percent(board_of(code), warned, day(on))
-    floor = has_tick_floor(code[-2:], day(on))
-    prices = limit_prices(np.array([close]), np.array([percent]), np.array([floor]))
-    assert [int(price[0]) for price in prices] == [up, down]
+    standing = Standing.RISK_WARNED if warned else Standing.ORDINARY
+    assert session_limits(Session(board_of(code), code[-2:], day(on), standing, close)) == (up, down)
 
 
 def test_a_rule_is_never_guessed():
     with pytest.raises(OutsideData, match="known from 2019-07-22"):
-        limit_percent(Board.STAR, False, day("2019-07-19"))
+        limit_percent(Board.STAR, Standing.ORDINARY, day("2019-07-19"))
 
 
 def test_sentinels_are_no_prices():

@@ -34,7 +34,7 @@ def run(backtest):
 
 
 def test_the_folder_holds_what_the_contract_says(run):
-    names = ("manifest.json", "perf.parquet", "orders.parquet", "positions.parquet")
+    names = ("manifest.json", "perf.parquet", "orders.parquet", "positions.parquet", "actions.parquet")
     assert sorted(path.name for path in run.folder.iterdir()) == sorted(names)
     for frame, schema in ((run.perf, PERF), (run.orders, ORDERS), (run.positions, POSITIONS)):
         assert dict(frame.schema) == schema

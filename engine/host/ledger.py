@@ -1,0 +1,151 @@
+"""zipline's ledger with China's corporate actions: it carries out itself what zipline's tables cannot say.
+
+zipline pays fractions of bonus shares in cash, never pays a dividend whose day is no session, knows neither
+rights issues nor a tax on dividends. Here the actions of the panels are carried out to the share and the fen.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+from zipline.assets import Asset
+from zipline.finance.ledger import Ledger
+from zipline.finance.transaction import Transaction
+
+from engine.execution.holdings import Holdings
+from engine.market.actions import to_fen, whole_shares, withheld_at_payment
+from engine.panels.actions import Action
+from engine.panels.reader import Panels
+from engine.report.runs import Diary
+from engine.settings import ExecutionSettings
+
+
+class AShareLedger(Ledger):
+    """Keeps the lots beside zipline's positions and carries corporate actions out.
+
+    Parameters
+    ----------
+    panels : Panels
+        The bundle, with its actions.
+    settings : ExecutionSettings
+        Whether dividends are taxed and rights taken up.
+    diary : Diary
+        Where every action that touched a holding is noted.
+    """
+
+    def __init__(
+        self,
+        sessions: pd.DatetimeIndex,
+        capital: float,
+        frequency: str,
+        panels: Panels,
+        settings: ExecutionSettings,
+        diary: Diary,
+    ) -> None:
+        super().__init__(sessions, capital, frequency)
+        self.holdings = Holdings()
+        self._panels, self._settings, self._diary = panels, settings, diary
+        self._payable: dict[int, list[tuple[int, Decimal, Decimal]]] = defaultdict(list)
+
+    def process_dividends(self, next_session: pd.Timestamp, asset_finder: Any, adjustment_reader: Any) -> None:
+        """Carry out the actions of a session before its open: dividends earned and paid, bonus shares, rights."""
+        row = self._panels.row(next_session)
+        held = {asset.sid: asset for asset in self.position_tracker.positions}
+        for action in self._panels.actions.on(row):
+            if action.sid in held:
+                self._carry_out(action, held[action.sid], next_session)
+        for sid, gross, withheld in self._payable.pop(row, []):
+            self._book(next_session.date(), sid, "dividend", 0, gross)
+            self._book(next_session.date(), sid, "tax_withheld", 0, -withheld)
+
+    def process_splits(self, splits: Any) -> None:
+        """Do nothing: the bonus shares came with the actions of the session."""
+
+    def process_commission(self, commission: dict[str, Any]) -> None:
+        """Charge fees and taxes of a fill; those of a sell do not make the rest of the holding dearer."""
+        if commission["order"].amount > 0:
+            super().process_commission(commission)
+        else:
+            self._cash_flow(-commission["cost"])
+        if commission.get("tax"):
+            session = commission["order"].dt.date()
+            self._book(session, commission["asset"].sid, "dividend_tax", 0, -Decimal(repr(commission["tax"])))
+
+    def leave(self, asset: Asset, day: pd.Timestamp, recovered: Decimal, into: Asset | None, shares: Decimal) -> None:
+        """Turn a delisted holding into what is recovered of it.
+
+        Parameters
+        ----------
+        asset : Asset
+            Held, and no longer listed.
+        day : Timestamp
+            The session.
+        recovered : Decimal
+            Cash a share, CNY.
+        into, shares : Asset or None, Decimal
+            The absorbing stock, and its shares a share.
+        """
+        position = self.position_tracker.positions[asset]
+        held, cost = int(position.amount), position.cost_basis * position.amount
+        cash = to_fen(held * recovered)
+        self.process_transaction(Transaction(asset, -held, day, float(cash) / held, None))
+        self.holdings.clear(asset.sid)
+        self._diary.note(day.date(), asset.sid, "delisted", -held, float(cash))
+        got = whole_shares(held, shares) if into is not None else 0
+        if into is not None and got:
+            self._receive(into, got, cost, day)
+
+    def _receive(self, asset: Asset, shares: int, cost: float, day: pd.Timestamp) -> None:
+        before = self.position_tracker.positions.get(asset)
+        held, paid = (before.amount, before.amount * before.cost_basis) if before is not None else (0, 0.0)
+        self.position_tracker.update_position(
+            asset, amount=held + shares, cost_basis=(paid + cost) / (held + shares), last_sale_price=cost / shares
+        )
+        self.holdings.add(asset.sid, shares, day.date())
+        self._diary.note(day.date(), asset.sid, "absorbed", shares, 0.0)
+        self._dirty_portfolio = True
+
+    def _carry_out(self, action: Action, asset: Asset, session: pd.Timestamp) -> None:
+        position, day = self.position_tracker.positions[asset], session.date()
+        held = int(position.amount)
+        if action.cash or action.taxed_shares:
+            self._earn(action, held)
+        new = whole_shares(held, action.shares)
+        if new:
+            self.position_tracker.update_position(
+                asset, amount=held + new, cost_basis=position.cost_basis * held / (held + new)
+            )
+            # bonus shares may be sold on the ex-session already
+            self.holdings.add(asset.sid, new, day, locked_until=day - dt.timedelta(days=1))
+            self._diary.note(day, asset.sid, "bonus", new, 0.0)
+            self._dirty_portfolio = True
+        if action.rights and self._settings.rights == "subscribe":
+            self._subscribe(action, asset, held, session)
+
+    def _earn(self, action: Action, held: int) -> None:
+        """Owe a dividend to the holder of the record date, and note what tax will fall due."""
+        taxed = action.cash + action.taxed_shares
+        rate = withheld_at_payment(action.record) if self._settings.dividend_tax else Decimal(0)
+        self._payable[action.pay_row].append((action.sid, to_fen(held * action.cash), to_fen(held * taxed * rate)))
+        if self._settings.dividend_tax:
+            self.holdings.entitle(action.sid, action.record, taxed)
+
+    def _subscribe(self, action: Action, asset: Asset, held: int, session: pd.Timestamp) -> None:
+        """Take rights up as far as the cash goes."""
+        affordable = int(Decimal(repr(float(self._portfolio.cash))) / action.rights_price)
+        shares = min(whole_shares(held, action.rights), max(affordable, 0))
+        if shares:
+            price = float(action.rights_price)
+            self.process_transaction(Transaction(asset, shares, session, price, None))
+            sellable_from = self._panels.days[min(action.list_row, len(self._panels.days) - 1)].astype(dt.date)
+            self.holdings.add(asset.sid, shares, session.date(), locked_until=sellable_from - dt.timedelta(days=1))
+        self._diary.note(session.date(), asset.sid, "rights", shares, -shares * float(action.rights_price))
+
+    def _book(self, day: dt.date, sid: int, kind: str, shares: int, cash: Decimal) -> None:
+        if cash or shares:
+            self._cash_flow(float(cash))
+            self._diary.note(day, sid, kind, shares, float(cash))

@@ -1,0 +1,171 @@
+"""The rulebook's price limits for whole panels: what the build falls back on and the proof compares with."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import BadInput, OutsideData
+from engine.market.boards import exchange_of
+from engine.market.limits import NO_LIMIT, Session, limit_percent, limit_prices, listed_by_swap, session_limits
+from engine.market.limits import tick_floor as floor_of
+from engine.panels.store import DELISTING_PERIOD, RISK_WARNED, SHARE_REFORM, Asset
+from engine.types import Standing
+
+Array = npt.NDArray[Any]
+
+STANDINGS = (Standing.ORDINARY, Standing.RISK_WARNED, Standing.SHARE_REFORM, Standing.DELISTING_PERIOD)
+LONGEST_FREE = 5
+"""No board frees more sessions than these after a listing."""
+
+
+@dataclass(frozen=True)
+class RuleLimits:
+    """Limits by rule of every bar.
+
+    Attributes
+    ----------
+    up, down : arrays of int32, (sessions, assets)
+        Fen; 0 = no limit, and where there is no bar.
+    known : array of bool, (sessions, assets)
+        Where a bar has what its rule needs; a previous close or an issue price may be missing.
+    """
+
+    up: Array
+    down: Array
+    known: Array
+
+
+def standing_codes(status: Array) -> Array:
+    """Return the index in ``STANDINGS`` of each cell, from the bits of the field ``status``."""
+    codes = np.zeros(status.shape, dtype=np.int8)
+    for bit, code in ((SHARE_REFORM, 2), (RISK_WARNED, 1), (DELISTING_PERIOD, 3)):
+        codes[(status & bit) != 0] = code
+    return codes
+
+
+def rule_limits(
+    days: npt.NDArray[np.datetime64], assets: Sequence[Asset], traded: Array, pre_close: Array, status: Array
+) -> RuleLimits:
+    """Compute the limits of every bar from the rulebook alone.
+
+    Parameters
+    ----------
+    days : array of datetime64[D], (sessions,)
+    assets : sequence of Asset
+        In sid order.
+    traded : array of bool, (sessions, assets)
+        Where there is a bar.
+    pre_close : array of int, (sessions, assets)
+        Fen, adjusted for the session's corporate action; 0 = none.
+    status : array of uint8, (sessions, assets)
+        The panel field.
+
+    Raises
+    ------
+    OutsideData
+        A bar is older than the rules of its board.
+    """
+    up, down = (np.zeros(traded.shape, dtype=np.int32) for _ in range(2))
+    known = traded & (pre_close > 0)
+    standing = standing_codes(status)
+    for row, day in enumerate(days.astype("datetime64[D]").tolist()):
+        sids = np.flatnonzero(known[row])
+        if len(sids):
+            percent, floor = _ordinary(day, [assets[sid] for sid in sids.tolist()], standing[row, sids])
+            up[row, sids], down[row, sids] = limit_prices(pre_close[row, sids].astype(np.int64), percent, floor)
+    result = RuleLimits(up, down, known)
+    for asset in assets:
+        _listing(result, asset, days, traded, pre_close)
+    _delisting_periods(result, days, assets, traded, pre_close, standing)
+    return result
+
+
+def _ordinary(day: dt.date, assets: Sequence[Asset], standing: Array) -> tuple[Array, Array]:
+    """Return percent and one-tick floor of one session's bars, a rule looked up once a board and standing."""
+    percent, floor = (np.empty(len(assets), dtype=np.int64) for _ in range(2))
+    found: dict[Any, tuple[int, int]] = {}
+    for at, (asset, code) in enumerate(zip(assets, standing.tolist(), strict=True)):
+        key = asset.board, code
+        rule = found.get(key)
+        if rule is None:
+            rule = found[key] = _rule(asset, STANDINGS[code], day)
+        percent[at], floor[at] = rule
+    return percent, floor
+
+
+def _rule(asset: Asset, standing: Standing, day: dt.date) -> tuple[int, int]:
+    try:
+        return limit_percent(asset.board, standing, day), floor_of(exchange_of(asset.ts_code), standing, day)
+    except OutsideData:
+        if standing is not Standing.DELISTING_PERIOD:
+            raise
+        return _rule(asset, Standing.RISK_WARNED, day)  # before there was such a period
+
+
+def _listing(result: RuleLimits, asset: Asset, days: Array, traded: Array, pre_close: Array) -> None:
+    """Enter the first sessions of an asset that was listed inside the panels."""
+    if asset.list_date is None or np.datetime64(asset.list_date) < days[0]:
+        return
+    first = int(np.searchsorted(days, np.datetime64(asset.list_date)))
+    rows = first + np.flatnonzero(traded[first:, asset.sid])[:LONGEST_FREE]
+    for count, row in enumerate(rows.tolist(), 1):
+        session = Session(
+            board=asset.board,
+            exchange=exchange_of(asset.ts_code),
+            day=days[row].astype(dt.date),
+            standing=Standing.ORDINARY,
+            pre_close=int(pre_close[row, asset.sid]),
+            listed=asset.list_date,
+            since_listing=count,
+            issue_price=asset.issue_price or int(pre_close[row, asset.sid]),
+        )
+        if count == 1 and asset.ts_code in listed_by_swap():
+            _enter(result, row, asset.sid, (NO_LIMIT, NO_LIMIT))
+        elif count == 1 or not _same_as_ordinary(session):
+            _enter(result, row, asset.sid, _limits(session))
+
+
+def _same_as_ordinary(session: Session) -> bool:
+    return session_limits(session) == session_limits(replace(session, listed=None))
+
+
+def _delisting_periods(
+    result: RuleLimits, days: Array, assets: Sequence[Asset], traded: Array, pre_close: Array, standing: Array
+) -> None:
+    """Enter the sessions of delisting periods: their rule is that of the day the period began."""
+    inside = traded & (standing == STANDINGS.index(Standing.DELISTING_PERIOD))
+    for sid in np.flatnonzero(inside.any(axis=0)).tolist():
+        rows = np.flatnonzero(inside[:, sid]).tolist()
+        for count, row in enumerate(rows, 1):
+            session = Session(
+                board=assets[sid].board,
+                exchange=exchange_of(assets[sid].ts_code),
+                day=days[row].astype(dt.date),
+                standing=Standing.DELISTING_PERIOD,
+                pre_close=int(pre_close[row, sid]),
+                entered=days[rows[0]].astype(dt.date),
+                since_entry=count,
+            )
+            try:
+                _enter(result, row, sid, _limits(session))
+            except OutsideData:
+                continue  # before there was such a period: as any risk-warned stock
+
+
+def _limits(session: Session) -> tuple[int, int] | None:
+    try:
+        limits = session_limits(session)
+    except BadInput:
+        return None
+    return limits if session.pre_close or limits == (NO_LIMIT, NO_LIMIT) or session.issue_price else None
+
+
+def _enter(result: RuleLimits, row: int, sid: int, limits: tuple[int, int] | None) -> None:
+    result.known[row, sid] = limits is not None
+    result.up[row, sid], result.down[row, sid] = limits or (NO_LIMIT, NO_LIMIT)

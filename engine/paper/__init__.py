@@ -1,0 +1,1 @@
+"""Paper trading: the journal's own view of an account."""
