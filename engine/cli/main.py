@@ -16,6 +16,8 @@ COMMANDS = {
     "models": "engine.cli.model:models",
     "backtest": "engine.cli.backtest:backtest",
     "report": "engine.cli.backtest:report",
+    "prove": "engine.cli.prove:prove",
+    "rules": "engine.cli.prove:rules",
 }
 """Commands of the engine; ``data`` and ``demo`` come from the bundles by entry point."""
 
@@ -52,6 +54,8 @@ _PURPOSE = {
     "models": "the model registry",
     "backtest": "run a strategy with the defaults filled in",
     "report": "render a run's tear-sheet again",
+    "prove": "the product checks itself",
+    "rules": "the rules of a stock on a day, with their sources",
     "demo": "the whole chain on a synthetic market",
 }
 

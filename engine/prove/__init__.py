@@ -1,0 +1,1 @@
+"""The product checks itself against what does not come from it."""
