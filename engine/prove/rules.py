@@ -268,9 +268,9 @@ def _exception(facts: _Facts, row: int, sid: int) -> tuple[Any, ...]:
 
 def _cause(facts: _Facts, row: int, sid: int) -> Cause:
     """Return why a cell differs: the first of the causes that the data show."""
-    if facts.other[row, sid]:
-        return _cause_of_band(facts, row, sid)
     apart = facts.apart(row, sid)
+    if facts.other[row, sid] and apart > 1:
+        return _cause_of_band(facts, row, sid)
     tests = (
         (Cause.NO_PREVIOUS_CLOSE, not facts.pre_close[row, sid]),
         (Cause.FIRST_DAY, not facts.known[row, sid] or facts.rule_up[row, sid] == NO_LIMIT),
