@@ -20,6 +20,7 @@ from engine.errors import EndOfDayDataRefused, OutsideData
 from engine.execution.blotter import AShareBlotter
 from engine.execution.holdings import Holdings
 from engine.host.portal import AShareDataPortal
+from engine.host.suspensions import Suspended
 from engine.host.tracker import AShareMetricsTracker
 from engine.model.registry import Shelf
 from engine.panels.reader import Panels
@@ -69,6 +70,7 @@ class AShareAlgorithm(TradingAlgorithm):
         if blotter is None or type(blotter) is SimulationBlotter:
             blotter = AShareBlotter(data_portal.bars, settings.execution)
         super().__init__(sim_params=sim_params, data_portal=data_portal, blotter=blotter, **kwargs)
+        self.restrictions |= Suspended(panels)
         if isinstance(self.blotter, AShareBlotter):
             self.blotter.attach(_LedgerAccount(self))
 

@@ -142,3 +142,23 @@ def test_every_rejection_is_in_zipline_s_own_record_too(backtest):
     """The perf frame of zipline itself sees the refusal: nothing was filled."""
     run = backtest(market(), script("{1: [('600000.SH', 100, StopOrder(9.0))]}"))
     assert run.net_values == [1e6] * 5
+
+
+ASKS = """
+from zipline.api import record
+
+def initialize(context):
+    context.seen = []
+
+def handle_data(context, data):
+    calm, halted = (context.asset_finder.lookup_symbol(code, None) for code in ("600000.SH", "600003.SH"))
+    context.seen.append((data.can_trade(calm), data.can_trade(halted), data.can_trade([calm, halted]).tolist()))
+    if len(context.seen) == 5:
+        assert context.seen == [
+            (True, on, [True, on]) for on in (True, True, False, True, True)
+        ], context.seen
+"""
+
+
+def test_a_suspended_stock_cannot_be_traded(backtest):
+    assert backtest(market(), ASKS).perf.height == 5
