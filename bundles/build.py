@@ -31,6 +31,7 @@ from engine.panels.bundle import ADJUSTMENTS_FILE, ASSETS_FILE
 from engine.panels.limits import rule_limits
 from engine.panels.store import (
     DELISTING_PERIOD,
+    FORMAT,
     LIMIT_RECORDED,
     LISTED,
     RISK_WARNED,
@@ -97,8 +98,8 @@ def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
     writer.actions([action.to_json() for action in found.actions])
     writer.finish(
         {
-            "data_id": version.data_id,
-            "lineage": list(version.lineage),
+            "data_id": f"{version.data_id}-{FORMAT}",
+            "lineage": [f"{data_id}-{FORMAT}" for data_id in version.lineage],
             "label": version.label,
             "made": clock.now().isoformat(timespec="seconds"),
             "counts": counts,

@@ -47,7 +47,7 @@ class Panels:
 
     @property
     def data_id(self) -> str:
-        """The identity of the lake these panels were built from."""
+        """The identity of the lake these panels were built from, and of the way they were built."""
         return str(self.manifest["data_id"])
 
     @cached_property

@@ -31,6 +31,7 @@ from engine.files import write_json
 from engine.types import Board
 
 FORMAT = 2
+"""Counts up when arrays change their form or the build their meaning: models and samples of old ones do not fit."""
 SUBFOLDER = "panels"
 
 TRADED, SUSPENDED, RISK_WARNED, LISTED = 1, 2, 4, 8
