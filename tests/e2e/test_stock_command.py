@@ -64,6 +64,7 @@ def test_a_run_through_the_stock_command(shell):
     folder = Path(done.stderr.rsplit("run: ", 1)[1].splitlines()[0])
     assert folder.parent == shell.folder / "home" / "runs"
     assert sorted(path.name for path in folder.iterdir()) == [
+        "actions.parquet",
         "manifest.json",
         "orders.parquet",
         "perf.parquet",
