@@ -94,13 +94,12 @@ class AShareAlgorithm(TradingAlgorithm):
         with handle_non_market_minutes(data):
             super().before_trading_start(data)
 
-    def run(self, data_portal: Any = None) -> pd.DataFrame:
-        """Run to the end, write the run folder and say where it is."""
-        perf = super().run(data_portal)
+    def analyze(self, perf: pd.DataFrame) -> None:
+        """Write the run folder and say where it is, then let the script analyse: its error must not lose the run."""
         folder = write_run(self._record())
         perf.attrs["run"] = str(folder)
         click.echo(f"run: {folder}", err=True)
-        return perf
+        super().analyze(perf)
 
     def _record(self) -> RunRecord:
         rows = [*self.blotter.rows, *self.blotter.unsettled()] if isinstance(self.blotter, AShareBlotter) else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,8 @@ from engine.model.registry import Scored
 from engine.panels.reader import Panels
 from engine.settings import Settings
 from engine.types import Reason, Side
+
+_log = logging.getLogger(__name__)
 
 PERF = {
     "session": pl.Date,
@@ -145,18 +148,36 @@ def write_run(record: RunRecord, made: dt.datetime | None = None) -> Path:
     manifest = _manifest(record, orders, made)
     folder = _reserve(record.settings.runs, manifest["id"])
     manifest["id"] = folder.name
-    with whole_folder(folder) as beside:
-        perf.write_parquet(beside / "perf.parquet")
-        orders.write_parquet(beside / "orders.parquet")
-        positions.write_parquet(beside / "positions.parquet")
-        if record.scores:
-            _scores(record).write_parquet(beside / "scores.parquet")
-        write_json(beside / "manifest.json", manifest)
-        if record.settings.report.tearsheet:
-            from engine.report.tearsheet import render  # heavy: plots and templates
-
-            render(beside)
+    try:
+        with whole_folder(folder) as beside:
+            perf.write_parquet(beside / "perf.parquet")
+            orders.write_parquet(beside / "orders.parquet")
+            positions.write_parquet(beside / "positions.parquet")
+            if record.scores:
+                _scores(record).write_parquet(beside / "scores.parquet")
+            write_json(beside / "manifest.json", manifest)
+            if record.settings.report.tearsheet:
+                _render(beside, folder)
+    except BaseException:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
     return folder
+
+
+def _render(beside: Path, folder: Path) -> None:
+    """Render the tear-sheet; where that fails the run keeps its data, for they cannot be had again."""
+    from engine.report.tearsheet import render  # heavy: plots and templates
+
+    try:
+        render(beside)
+    except Exception as error:
+        _log.warning(
+            "the run has no tear-sheet (%s: %s); its data are whole. Run `ashare report %s` to try again.",
+            type(error).__name__,
+            error,
+            folder,
+        )
 
 
 def _reserve(runs: Path, name: str) -> Path:

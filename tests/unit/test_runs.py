@@ -54,6 +54,41 @@ def test_net_value_is_cash_and_holdings(run):
     np.testing.assert_allclose(joined["net_value"], joined["cash"] + joined["value"], atol=1e-6)
 
 
+def runs(home) -> list:
+    return sorted(path.name for path in (home / "runs").iterdir())
+
+
+def test_a_script_that_fails_to_analyse_does_not_lose_the_run(backtest, home):
+    with pytest.raises(ZeroDivisionError):
+        backtest(five_sessions(), TRADER + "\ndef analyze(context, perf):\n    1 / 0\n")
+    (name,) = runs(home)
+    assert pl.read_parquet(home / "runs" / name / "perf.parquet").height == 5
+
+
+def test_analyze_finds_the_folder(backtest):
+    script = TRADER + "\ndef analyze(context, perf):\n    open(perf.attrs['run'] + '/note', 'w').close()\n"
+    assert (backtest(five_sessions(), script).folder / "note").exists()
+
+
+def test_a_tear_sheet_that_cannot_be_rendered_leaves_the_data_and_a_warning(backtest, monkeypatch, caplog):
+    monkeypatch.setattr("engine.report.tearsheet._context", lambda folder: 1 / 0)
+    monkeypatch.setenv("ASHARE_REPORT__TEARSHEET", "true")
+    folder = backtest(five_sessions(), TRADER).folder
+    names = ["manifest.json", "orders.parquet", "perf.parquet", "positions.parquet"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert f"Run `ashare report {folder}`" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_leaves_nothing(backtest, home, monkeypatch):
+    def full(path, value):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("engine.report.runs.write_json", full)
+    with pytest.raises(OSError, match="No space"):
+        backtest(five_sessions(), TRADER)
+    assert runs(home) == []
+
+
 class Page(HTMLParser):
     """Collects tags and anything that would be fetched."""
 
