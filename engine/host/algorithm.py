@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,12 @@ class AShareAlgorithm(TradingAlgorithm):
         perf.attrs["run"] = str(folder)
         click.echo(f"run: {folder}", err=True)
         super().analyze(perf)
+
+    def calculate_capital_changes(self, when: pd.Timestamp, *args: Any, **kwargs: Any) -> Iterator[dict[str, Any]]:
+        """Make zipline's capital changes, noting them: money put in is no return."""
+        for packet in super().calculate_capital_changes(when, *args, **kwargs):
+            self._diary.flow(when.date(), packet["capital_change"]["delta"])
+            yield packet
 
     def _record(self) -> RunRecord:
         rows = [*self.blotter.rows, *self.blotter.unsettled()] if isinstance(self.blotter, AShareBlotter) else []

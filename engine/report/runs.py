@@ -35,6 +35,7 @@ PERF = {
     "cash": pl.Float64,
     "gross": pl.Float64,
     "benchmark_return": pl.Float64,
+    "flow": pl.Float64,
 }
 POSITIONS = {
     "session": pl.Date,
@@ -73,11 +74,14 @@ class Diary:
         One entry a session and position; cost is the average a share, fees included.
     written_down : list of (session, sid, shares, last price)
         Delisted holdings.
+    flows : dict of session to float
+        Capital put in (or taken out, negative) before the open, CNY.
     """
 
     closes: list[tuple[dt.date, float, float]] = field(default_factory=list)
     holdings: list[tuple[dt.date, int, int, float, float]] = field(default_factory=list)
     written_down: list[tuple[dt.date, int, int, float]] = field(default_factory=list)
+    flows: dict[dt.date, float] = field(default_factory=dict)
 
     def close(self, session: dt.date, cash: float, net_value: float, positions: Mapping[Any, Any]) -> None:
         """Note one session's close."""
@@ -90,6 +94,10 @@ class Diary:
     def write_down(self, session: dt.date, sid: int, shares: int, price: float) -> None:
         """Note a delisted holding that was written down."""
         self.written_down.append((session, sid, shares, price))
+
+    def flow(self, session: dt.date, amount: float) -> None:
+        """Note capital put in or taken out before a session's open."""
+        self.flows[session] = self.flows.get(session, 0.0) + amount
 
 
 @dataclass(frozen=True)
@@ -194,8 +202,16 @@ def _reserve(runs: Path, name: str) -> Path:
 
 
 def _perf(record: RunRecord) -> pl.DataFrame:
+    flows = record.diary.flows
     rows = [
-        (session, net_value, cash, (net_value - cash) / net_value if net_value else 0.0, benchmark)
+        (
+            session,
+            net_value,
+            cash,
+            (net_value - cash) / net_value if net_value else 0.0,
+            benchmark,
+            flows.get(session, 0.0),
+        )
         for (session, cash, net_value), benchmark in zip(record.diary.closes, record.benchmark, strict=True)
     ]
     return pl.DataFrame(rows, schema=PERF, orient="row")
@@ -258,9 +274,21 @@ def _manifest(record: RunRecord, orders: pl.DataFrame, made: dt.datetime) -> dic
             [session.isoformat(), record.panels.assets[sid].ts_code, shares, price]
             for session, sid, shares, price in record.diary.written_down
         ],
+        "renamed": _renamed(record, orders),
         "models": list(record.models),
         "seed": record.settings.model.seed,
         "settings": settings,
+    }
+
+
+def _renamed(record: RunRecord, orders: pl.DataFrame) -> dict[str, str]:
+    """Return today's code for each older one of a stock that was ordered: it joins a round trip across the change."""
+    traded = set(orders["ts_code"])
+    return {
+        old: asset.ts_code
+        for asset in record.panels.assets
+        if len(asset.codes) > 1 and any(code in traded for code, _ in asset.codes)
+        for old, _ in asset.codes[:-1]
     }
 
 
