@@ -318,10 +318,13 @@ class _Intake:
         seen = []
         for path in paths:
             rows = self._checked(path)
-            seen.append(rows.select(self.endpoint.key).with_columns(content=rows.hash_rows()))
+            if len(paths) > 1:
+                seen.append(rows.select(self.endpoint.key).with_columns(content=rows.hash_rows()))
             self._stage(path.stem, rows)
+        if not seen:
+            return
         keys = pl.concat(seen)
-        if len(seen) > 1 and keys.select(self.endpoint.key).is_duplicated().any():
+        if keys.select(self.endpoint.key).is_duplicated().any():
             self._require_unique(keys.unique(maintain_order=True), paths)
             self._stage_once(paths[0].stem)
 
