@@ -39,10 +39,11 @@ def import_(folder: Path, label: str) -> None:
             label,
             lambda name, at, total: bar.update(task, description=name or "done", completed=at, total=total),
         )
-    for name, rows in done.rows.items():
-        notes = [f"{done.changed[name]:,} changed"] if done.changed[name] else []
+    for name in dict.fromkeys([*done.rows, *done.left_out]):
+        notes = [f"{done.changed[name]:,} changed"] if done.changed.get(name) else []
         notes += [f"{done.undated[name]:,} without a date ({values.data.undated})"] if done.undated.get(name) else []
-        click.echo(f"{name:<14}{rows:>12,} rows  {', '.join(notes)}".rstrip())
+        notes += [f"{done.left_out[name]:,} of no A share left out"] if name in done.left_out else []
+        click.echo(f"{name:<14}{done.rows.get(name, 0):>12,} rows  {', '.join(notes)}".rstrip())
     if not done.rows:
         click.echo("nothing new")
     if done.ignored:

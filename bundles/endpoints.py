@@ -9,12 +9,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import dataframely as dy
 import polars as pl
 
 CODE = r"^[0-9]{6}\.(SH|SZ|BJ)$"
+DIGITS = r"^[0-9]+$"
+"""Of a text column that holds the vendor's numbered kinds; programs that see numbers write them with a point."""
+PLAN = "plan"
+"""Which of several dividend plans of a period a row is; the importer numbers them (``bundles.plans``)."""
+INDEX_CODE = r"^[0-9A-Za-z]+\.[A-Z]+$"
 Undated = Literal["six_months", "statutory", "drop"]
 
 
@@ -117,10 +122,10 @@ class StkLimit(dy.Schema):
 class SuspendD(dy.Schema):
     """Suspensions and resumptions; a null timing means the whole day."""
 
-    ts_code = _code()
-    trade_date = dy.Date(primary_key=True)
+    ts_code = _code(primary_key=False)
+    trade_date = dy.Date(nullable=False)
     suspend_timing = dy.String(nullable=True)
-    suspend_type = dy.String(primary_key=True)
+    suspend_type = dy.String(nullable=False)
 
 
 class NameChange(dy.Schema):
@@ -162,9 +167,9 @@ class Report(dy.Schema):
     end_date = dy.Date(nullable=False)
     ann_date = dy.Date(nullable=True)
     f_ann_date = dy.Date(nullable=True)
-    report_type = dy.String(nullable=False)
-    comp_type = dy.String(nullable=True)
-    update_flag = dy.String(nullable=True)
+    report_type = dy.String(nullable=False, regex=DIGITS)
+    comp_type = dy.String(nullable=True, regex=DIGITS)
+    update_flag = dy.String(nullable=True, regex=DIGITS)
 
 
 class Income(Report):
@@ -186,7 +191,7 @@ class BalanceSheet(Report):
 class IndexDaily(dy.Schema):
     """Bars of the benchmark indexes, points."""
 
-    ts_code = dy.String(primary_key=True)
+    ts_code = dy.String(primary_key=True, regex=INDEX_CODE)
     trade_date = dy.Date(primary_key=True)
     open = dy.Float64(nullable=True, min_exclusive=0)
     close = dy.Float64(nullable=False, min_exclusive=0)
@@ -254,7 +259,11 @@ class Endpoint:
     keeps_versions : bool
         Every version of a key has its own place in time (reports); otherwise the last one stands.
     repeats : bool
-        The vendor repeats rows; exact repetitions are dropped.
+        The vendor repeats rows; exact repetitions are dropped. All files of an import are read as one table.
+    plans : bool
+        Rows of a period are told apart by an ordinal of ours, the column ``plan``.
+    stocks : bool
+        ``ts_code`` names stocks; rows of codes that are no A share are left out.
     optional : tuple of str
         Columns a file may lack; they are null then.
     """
@@ -267,7 +276,15 @@ class Endpoint:
     session: str | None = None
     keeps_versions: bool = False
     repeats: bool = False
+    plans: bool = False
+    stocks: bool = True
     optional: tuple[str, ...] = ()
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """The columns of the lake with their types, ``known_at`` apart."""
+        types = {name: column.dtype for name, column in self.schema.columns().items()}
+        return types | {PLAN: pl.Int64()} if self.plans else types
 
 
 def _at(*columns: str) -> Known:
@@ -282,55 +299,65 @@ def effective_announcement() -> pl.Expr:
 
 
 def undated_deadline(undated: Undated) -> pl.Expr:
-    """Return when a report without a date counts as known (SPEC 13.9); null drops it."""
+    """Return when a report without a date counts as known (SPEC 13.9); null drops it.
+
+    No statute names a deadline for a period that ends no quarter, as a prospectus may have; it gets six months.
+    """
     end = pl.col("end_date")
+    six_months = end.dt.offset_by("6mo")
     if undated == "six_months":
-        return end.dt.offset_by("6mo")
+        return six_months
     if undated == "statutory":
         year = end.dt.year() + (end.dt.month() == 12).cast(pl.Int32)
-        month = end.dt.month().replace_strict({3: 4, 6: 8, 9: 10, 12: 4}, return_dtype=pl.Int8)
-        return pl.date(year, month, 1).dt.month_end()
+        month = end.dt.month().replace_strict({3: 4, 6: 8, 9: 10, 12: 4}, default=None, return_dtype=pl.Int8)
+        return pl.coalesce(pl.date(year, month, 1).dt.month_end(), six_months)
     return pl.lit(None, dtype=pl.Date)
 
 
 def _report_known(fetched: dt.date, undated: Undated) -> pl.Expr:
     """Known at the announcement; a correction that shares the original's date, when we fetched it (SPEC 1)."""
     announced = pl.coalesce(effective_announcement(), undated_deadline(undated))
-    same = [pl.col(name) for name in ("ts_code", "end_date", "report_type")] + [announced]
+    same = [*(pl.col(name) for name in PERIOD), announced]
     corrects = (pl.col("update_flag") == "1") & (pl.col("update_flag") == "0").any().over(same)
     return pl.when(corrects).then(pl.max_horizontal(announced, pl.lit(fetched))).otherwise(announced)
 
 
+PLAN_GROUP = ("ts_code", "end_date", "div_proc")
+"""What plans of one period share."""
+PERIOD = ("ts_code", "end_date", "report_type")
+"""What all versions of one report share."""
+
 _DAY = ("ts_code", "trade_date")
-_REPORT = ("ts_code", "end_date", "report_type", "update_flag", "ann_date", "f_ann_date")
+_REPORT = (*PERIOD, "update_flag", "ann_date", "f_ann_date")
 
 ENDPOINTS: dict[str, Endpoint] = {
     endpoint.name: endpoint
     for endpoint in (
         Endpoint("stock_basic", StockBasic, ("ts_code",), _at("list_date")),
-        Endpoint("trade_cal", TradeCal, ("exchange", "cal_date"), _at("cal_date")),
+        Endpoint("trade_cal", TradeCal, ("exchange", "cal_date"), _at("cal_date"), stocks=False),
         Endpoint("daily", DailyBars, _DAY, _at("trade_date"), session="trade_date"),
         Endpoint("adj_factor", AdjFactor, _DAY, _at("trade_date"), session="trade_date"),
         Endpoint("daily_basic", DailyBasic, _DAY, _at("trade_date"), session="trade_date"),
         Endpoint("stk_limit", StkLimit, _DAY, _at("trade_date"), session="trade_date"),
-        Endpoint("suspend_d", SuspendD, (*_DAY, "suspend_type"), _at("trade_date"), repeats=True),
+        Endpoint("suspend_d", SuspendD, (*_DAY, "suspend_type", "suspend_timing"), _at("trade_date"), repeats=True),
         Endpoint(
             "namechange", NameChange, ("ts_code", "name", "start_date", "ann_date"), _at("start_date"), repeats=True
         ),
         Endpoint(
             "dividend",
             Dividend,
-            ("ts_code", "end_date", "ann_date", "div_proc", "ex_date", "stk_div", "cash_div_tax"),
+            (*PLAN_GROUP, PLAN),
             _at("imp_ann_date", "ann_date", "ex_date"),
             repeats=True,
+            plans=True,
             optional=("stk_bo_rate",),
         ),
         Endpoint("income", Income, _REPORT, _report_known, keeps_versions=True, repeats=True),
         Endpoint("balancesheet", BalanceSheet, _REPORT, _report_known, keeps_versions=True, repeats=True),
-        Endpoint("index_daily", IndexDaily, _DAY, _at("trade_date"), session="trade_date"),
+        Endpoint("index_daily", IndexDaily, _DAY, _at("trade_date"), session="trade_date", stocks=False),
         Endpoint("stock_st", StockSt, _DAY, _at("trade_date"), required=False, session="trade_date"),
         Endpoint("new_share", NewShare, ("ts_code",), _at("issue_date"), required=False),
-        Endpoint("code_changes", CodeChanges, ("old",), _at("date"), required=False),
+        Endpoint("code_changes", CodeChanges, ("old",), _at("date"), required=False, stocks=False),
         Endpoint("rights", Rights, ("ts_code", "ex_date"), _at("ex_date"), required=False, optional=("list_date",)),
         Endpoint(
             "delistings",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -105,6 +106,12 @@ def data_id(parts: Mapping[str, Sequence[Part]]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _read_version(path: Path) -> Version:
+    value = read_json(path)
+    parts = {name: tuple(Part.from_json(part) for part in entries) for name, entries in value["parts"].items()}
+    return Version(int(value["number"]), parts, tuple(value["lineage"]), value["label"], value["notes"])
+
+
 class Lake:
     """The lake in a folder.
 
@@ -118,13 +125,24 @@ class Lake:
         self.root = root
 
     def version(self) -> Version:
-        """Return the newest version."""
+        """Return the newest version.
+
+        Raises
+        ------
+        Damaged
+            Its file is none of ours.
+        """
         files = sorted((self.root / "versions").glob("[0-9]*.json"))
         if not files:
             return EMPTY
-        value = read_json(files[-1])
-        parts = {name: tuple(Part.from_json(part) for part in entries) for name, entries in value["parts"].items()}
-        return Version(value["number"], parts, tuple(value["lineage"]), value["label"], value["notes"])
+        try:
+            return _read_version(files[-1])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Damaged(
+                f"{files[-1]} of the lake cannot be read",
+                f"{type(error).__name__}: {error}",
+                "Restore it from a backup; removing it makes the version before it the newest.",
+            ) from None
 
     def require(self) -> Version:
         """Return the newest version of a lake that has data.
@@ -165,8 +183,7 @@ class Lake:
         frames = list(self.frames(version, endpoint, columns))
         if frames:
             return pl.concat(frames)
-        types = {name: column.dtype for name, column in ENDPOINTS[endpoint].schema.columns().items()}
-        empty = pl.DataFrame(schema={**types, KNOWN_AT: pl.Date})
+        empty = pl.DataFrame(schema={**ENDPOINTS[endpoint].types, KNOWN_AT: pl.Date})
         return empty if columns is None else empty.select(columns)
 
     def _read(self, part: Part, columns: Sequence[str] | None) -> pl.DataFrame:
@@ -246,7 +263,7 @@ class Append:
         endpoint : Endpoint
             Where it belongs.
         stem : str
-            A name for the file, unique within the append and endpoint.
+            A name for the file.
         rows : DataFrame
             Checked rows with ``known_at``.
         fetched_at : date
@@ -254,13 +271,29 @@ class Append:
         restates : bool
             Whether an earlier part holds some of their keys.
         """
-        relative = f"{endpoint.name}/{self.base.number + 1:06d}-{stem}.parquet"
+        staged = self._staged.setdefault(endpoint.name, [])
+        relative = self._free_path(endpoint, stem, {part.path for part in staged})
         path = self._staging / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         rows.write_parquet(path, compression="zstd", compression_level=1, statistics=False)
         fsync_path(path)
-        part = Part(relative, rows.height, sha256_of(path), fetched_at, restates)
-        self._staged.setdefault(endpoint.name, []).append(part)
+        staged.append(Part(relative, rows.height, sha256_of(path), fetched_at, restates))
+
+    def _free_path(self, endpoint: Endpoint, stem: str, taken: set[str]) -> str:
+        """Return a path of the lake for a part; files of one name (``x.csv``, ``x.parquet``) are counted up."""
+        start = f"{endpoint.name}/{self.base.number + 1:06d}-{stem}"
+        names = (f"{start}.parquet" if count == 1 else f"{start}-{count}.parquet" for count in itertools.count(1))
+        return next(name for name in names if name not in taken)
+
+    def take_back(self, endpoint: Endpoint) -> pl.DataFrame | None:
+        """Return the rows of an endpoint's staged parts, which are staged no more; None if there are none."""
+        paths = [self._staging / part.path for part in self._staged.pop(endpoint.name, [])]
+        if not paths:
+            return None
+        rows = pl.concat([pl.read_parquet(path) for path in paths])
+        for path in paths:
+            path.unlink()
+        return rows
 
     def commit(self, label: str, notes: Mapping[str, Any]) -> Version:
         """Move the staged parts in and write the next version; without parts the lake stays as it is."""

@@ -142,5 +142,5 @@ def trailing_year(known: Known, period: dt.date, item: str) -> float:
 
 
 def a_year_before(period: dt.date) -> dt.date:
-    """Return the end of the same period a year earlier; periods end with quarters, so no leap day is met."""
-    return period.replace(year=period.year - 1)
+    """Return the end of the same period a year earlier; a leap day, which ends no quarter, becomes the day before."""
+    return period.replace(year=period.year - 1, day=28 if (period.month, period.day) == (2, 29) else period.day)

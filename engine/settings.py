@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -17,11 +18,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as Unparsable
 
 from engine.errors import SettingsError
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+_PREFIX = "ASHARE_"
+_SINGLE = ("home", "profile")
+_NO_SETTINGS = ("realdata",)
+"""Variables of ours beside the settings: where tests find private data."""
 
 
 class Section(BaseModel):
@@ -65,7 +73,7 @@ class LabelSettings(Section):
     """Sessions from entry to exit: open of T+1 to open of T+1+horizon."""
     up: float = 0.02
     down: float = -0.02
-    index: str = "000905.SH"
+    index: Annotated[str, Field(pattern=r"^[0-9A-Za-z]+\.[A-Z]+$")] = "000905.SH"
 
 
 class ModelSettings(Section):
@@ -144,7 +152,7 @@ class ReportSettings(Section):
 class Settings(BaseSettings):
     """The whole tree."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="ASHARE_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=_PREFIX, env_nested_delimiter="__")
 
     home: Path = Path("~/.ashare")
     profile: str | None = None
@@ -192,7 +200,11 @@ class Settings(BaseSettings):
 
 def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Return ``ASHARE_HOME``, by default ``~/.ashare``."""
-    return Path(environ.get("ASHARE_HOME") or "~/.ashare").expanduser().absolute()
+    named = environ.get("ASHARE_HOME") or "~/.ashare"
+    try:
+        return Path(named).expanduser().absolute()
+    except RuntimeError as error:
+        raise SettingsError(f"ASHARE_HOME {named} cannot be used", str(error), "Write the whole path.") from None
 
 
 def settings_file() -> Path | None:
@@ -207,8 +219,10 @@ def load() -> Settings:
     Raises
     ------
     SettingsError
-        A file is not TOML, a key is unknown or a value impossible.
+        A file is not TOML, a key or variable is unknown, a value impossible, or the home can be no folder.
     """
+    _require_home(home_folder())
+    _require_known(os.environ)
     path = settings_file()
     written = _read_toml(path) if path else {}
     name = os.environ.get("ASHARE_PROFILE") or written.get("profile")
@@ -217,6 +231,39 @@ def load() -> Settings:
         return Settings(**{**values, "home": home_folder()})
     except ValidationError as error:
         raise _as_one_line(error, path) from None
+    except Unparsable as error:
+        raise SettingsError(
+            "a variable of the environment cannot be read", str(error), "Set single values: ASHARE_SECTION__KEY=VALUE."
+        ) from None
+
+
+def _require_home(home: Path) -> None:
+    """Refuse a home that no folder can be made at, before anything is read from it."""
+    there = next(path for path in (home, *home.parents) if os.path.exists(path))
+    needed = os.R_OK | os.X_OK if there == home else os.W_OK | os.X_OK
+    if not there.is_dir() or not os.access(there, needed):
+        raise SettingsError(
+            f"ASHARE_HOME {home} cannot be {'used' if there == home else 'made'}",
+            f"{there} is no folder one may {'read' if there == home else 'write to'}",
+            "Name another folder.",
+        )
+
+
+def _require_known(environ: Mapping[str, str]) -> None:
+    """Refuse a variable of ours that no setting has: a typing error would leave the default in force unseen."""
+    sections: dict[str, Any] = {
+        name: field.annotation for name, field in Settings.model_fields.items() if name not in _SINGLE
+    }
+    for name in sorted(name for name in environ if name.upper().startswith(_PREFIX)):
+        section, _, key = name[len(_PREFIX) :].lower().partition("__")
+        if section in sections or (section in (*_SINGLE, *_NO_SETTINGS) and not key):
+            continue
+        known = [f"{_PREFIX}{single.upper()}" for single in _SINGLE]
+        known += [f"{_PREFIX}{title}__{key}".upper() for title, kind in sections.items() for key in kind.model_fields]
+        nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
+        raise SettingsError(
+            f"the variable {name} is refused", "no setting has this name", f"The nearest is {nearest}; or unset it."
+        )
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

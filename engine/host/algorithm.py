@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,13 +97,18 @@ class AShareAlgorithm(TradingAlgorithm):
         with handle_non_market_minutes(data):
             super().before_trading_start(data)
 
-    def run(self, data_portal: Any = None) -> pd.DataFrame:
-        """Run to the end, write the run folder and say where it is."""
-        perf = super().run(data_portal)
+    def analyze(self, perf: pd.DataFrame) -> None:
+        """Write the run folder and say where it is, then let the script analyse: its error must not lose the run."""
         folder = write_run(self._record())
         perf.attrs["run"] = str(folder)
         click.echo(f"run: {folder}", err=True)
-        return perf
+        super().analyze(perf)
+
+    def calculate_capital_changes(self, when: pd.Timestamp, *args: Any, **kwargs: Any) -> Iterator[dict[str, Any]]:
+        """Make zipline's capital changes, noting them: money put in is no return."""
+        for packet in super().calculate_capital_changes(when, *args, **kwargs):
+            self._diary.flow(when.date(), packet["capital_change"]["delta"])
+            yield packet
 
     def _record(self) -> RunRecord:
         rows = [*self.blotter.rows, *self.blotter.unsettled()] if isinstance(self.blotter, AShareBlotter) else []

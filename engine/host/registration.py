@@ -6,11 +6,13 @@ up as a module global at every run; those names are rebound here and nowhere els
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from zipline.algorithm import TradingAlgorithm
 from zipline.data import bundles
@@ -20,10 +22,12 @@ from zipline.utils import run_algo
 
 from engine import calendar
 from engine import settings as settings_module
+from engine.errors import DataNotFit
 from engine.host.algorithm import AShareAlgorithm
 from engine.host.portal import AShareDataPortal
 from engine.panels.bars import NoMinuteBars, PanelBarReader
 from engine.panels.bundle import open_bundle
+from engine.panels.reader import Panels
 
 GROUP = "ashare.bundles"
 _stock_load = core.load
@@ -58,7 +62,7 @@ def load(name: str, environ: Mapping[str, str] = os.environ, timestamp: pd.Times
     if name not in _ours:
         return _stock_load(name, environ, timestamp)
     bundle = open_bundle(name, timestamp, environ)
-    bundle.asset_finder.index_returns = _index_returns(bundle.panels)
+    bundle.asset_finder.panels = bundle.panels  # for resolve_benchmark, which is handed nothing else of ours
     return core.BundleData(
         asset_finder=bundle.asset_finder,
         equity_minute_bar_reader=NoMinuteBars(bundle.panels),
@@ -82,17 +86,36 @@ def portal(*args: Any, **kwargs: Any) -> DataPortal:
 def resolve_benchmark(spec: Any, asset_finder: Any, start_date: Any, end_date: Any) -> Any:
     """Return the index of the settings where the command names no benchmark, else what zipline resolves."""
     named = (spec.benchmark_returns, spec.benchmark_file, spec.benchmark_sid, spec.benchmark_symbol)
-    returns = getattr(asset_finder, "index_returns", None)
-    if returns is None or spec.no_benchmark or any(value is not None for value in named):
+    panels = getattr(asset_finder, "panels", None)
+    if panels is None or spec.no_benchmark or any(value is not None for value in named):
         return _stock_resolve(spec, asset_finder, start_date, end_date)
-    return None, returns
+    return None, _index_returns(panels, start_date.date(), end_date.date())
 
 
-def _index_returns(panels: Any) -> pd.Series:
-    """Return the daily returns of the benchmark index; zeros, with a warning, where the lake has none."""
+def _index_returns(panels: Panels, start: dt.date, end: dt.date) -> pd.Series:
+    """Return the daily returns of the benchmark index; zeros, with a warning, where it has not begun or has ended.
+
+    Raises
+    ------
+    DataNotFit
+        A session the run needs is missing between others: its return, and the next one's, would be lost.
+    """
     code = settings_module.load().labels.index
     closes = panels.index(code, "close")
-    if closes is None:
+    if closes is None or np.isnan(closes).all():
         run_algo.log.warning("the bundle has no index %s: the benchmark returns are zero", code)
         return pd.Series(0.0, index=panels.sessions)
+    first, last = panels.first_row_from(start), panels.last_row_to(end)
+    there = np.flatnonzero(~np.isnan(closes))
+    inside = np.arange(max(first - 1, int(there[0])), min(last, int(there[-1])) + 1)  # the first return has a base
+    missing = inside[np.isnan(closes[inside])]
+    if len(missing):
+        raise DataNotFit(
+            f"the index {code} has no close on {panels.days[missing[0]]}",
+            f"{len(missing)} sessions are missing inside the run, and the benchmark's return with them",
+            "Import the missing rows of index_daily and run `zipline ingest -b ashare`, or name another benchmark.",
+        )
+    if first < there[0] or last > there[-1]:
+        held = f"{panels.days[there[0]]} to {panels.days[there[-1]]}"
+        run_algo.log.warning("the bundle has the index %s from %s: other benchmark returns are zero", code, held)
     return pd.Series(closes, index=panels.sessions).pct_change(fill_method=None).fillna(0.0)

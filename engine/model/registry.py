@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,21 @@ from engine.settings import Settings
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
 SECTIONS = ("universe", "factors", "labels", "model")
 """The settings a model depends on."""
+
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("month", "made", "known_until", "data_id", "settings", "sha256"), str),
+    **dict.fromkeys(("seed", "epochs", "best_epoch"), int),
+    **dict.fromkeys(("excess", "train", "validation"), dict),
+    "features": list,
+}
+_NUMBERS = {
+    "excess": ("mean", "sd"),
+    "train": ("first", "last", "samples"),
+    "validation": ("first", "last", "samples", "loss", "accuracy"),
+}
+"""What a manifest must hold to be used."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,9 +68,26 @@ class Entry:
 
 
 def entries(root: Path) -> Iterator[Entry]:
-    """Yield the models of a registry in order of their names."""
+    """Yield the models of a registry in order of their names; one that cannot be read is named in a warning."""
     for path in sorted(root.glob(f"[!.]*/{MANIFEST}")):
-        yield Entry(path.parent, read_json(path))
+        entry = _entry(path.parent)
+        if entry is not None:
+            yield entry
+
+
+def _entry(folder: Path) -> Entry | None:
+    """Return the model in a folder; None, with a warning, if its manifest is damaged."""
+    path = folder / MANIFEST
+    try:
+        manifest = read_json(path)
+        lacking = [name for name, kind in _KINDS.items() if not isinstance(manifest[name], kind)]
+        lacking += [f"{name}.{key}" for name, keys in _NUMBERS.items() for key in keys if key not in manifest[name]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        lacking = [f"{type(error).__name__}: {error}"]
+    if lacking:
+        _log.warning("model %s is left out: %s is damaged (%s)", folder.name, path, ", ".join(lacking))
+        return None
+    return Entry(folder, manifest)
 
 
 def find(root: Path, month: str, data_ids: set[str], settings: Settings, seed: int) -> Entry | None:
@@ -96,7 +130,8 @@ def save(root: Path, trained: Any, window: Window, panels: Panels, settings: Set
 
     weights = to_bytes(trained.network.state_dict(), metadata={"architecture": ARCHITECTURE["name"]})
     digest = hashlib.sha256(weights).hexdigest()
-    identity = hashlib.sha256(f"{digest}{panels.data_id}{window.month}{seed}".encode()).hexdigest()[:8]
+    under = settings.fingerprint(*SECTIONS)  # other settings may give the same weights, and yet not the same model
+    identity = hashlib.sha256(f"{digest}{panels.data_id}{window.month}{seed}{under}".encode()).hexdigest()[:8]
     folder = root / f"{window.month}-{identity}"
     manifest = {
         "month": window.month,
@@ -113,15 +148,18 @@ def save(root: Path, trained: Any, window: Window, panels: Panels, settings: Set
         "best_epoch": trained.best_epoch,
         "seed": seed,
         "data_id": panels.data_id,
-        "settings": settings.fingerprint(*SECTIONS),
+        "settings": under,
         "sha256": digest,
     }
     root.mkdir(parents=True, exist_ok=True)
-    if not (folder / MANIFEST).exists():
-        with whole_folder(folder) as beside:
-            (beside / WEIGHTS).write_bytes(weights)
-            write_json(beside / MANIFEST, manifest)
-    return Entry(folder, read_json(folder / MANIFEST))
+    there = _entry(folder) if (folder / MANIFEST).exists() else None
+    if there is not None:
+        return there
+    shutil.rmtree(folder, ignore_errors=True)  # one that is damaged
+    with whole_folder(folder) as beside:
+        (beside / WEIGHTS).write_bytes(weights)
+        write_json(beside / MANIFEST, manifest)
+    return Entry(folder, manifest)
 
 
 def _dates(panels: Panels, first: int, last: int) -> dict[str, Any]:
@@ -138,7 +176,11 @@ class Model:
 
         path = entry.folder / WEIGHTS
         if not path.is_file() or sha256_of(path) != entry.manifest["sha256"]:
-            raise Damaged(f"model {entry.id} cannot be used", "its weights differ from their hash", "Train it again.")
+            raise Damaged(
+                f"model {entry.id} cannot be used",
+                "its weights differ from their hash",
+                f"Remove {entry.folder} and train it again.",
+            )
         self.id = entry.id
         self._network = AttentionNetwork()
         self._network.load_state_dict(load_file(path))

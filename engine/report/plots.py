@@ -41,7 +41,7 @@ def equity(sessions: Sequence[Any], own: Floats, benchmark: Floats, benchmark_na
         axes.plot(sessions, own, color=OWN, lw=1.6, label="strategy")
         axes.axhline(1.0, color=MUTED, lw=0.8)
         axes.set_ylabel("growth of 1")
-        axes.legend(frameon=False, loc="upper left", ncols=2)
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=2)  # above the lines
 
     return _svg(draw, 3.4)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,12 +27,15 @@ from engine.panels.reader import Panels
 from engine.settings import Settings
 from engine.types import Reason
 
+_log = logging.getLogger(__name__)
+
 PERF = {
     "session": pl.Date,
     "net_value": pl.Float64,
     "cash": pl.Float64,
     "gross": pl.Float64,
     "benchmark_return": pl.Float64,
+    "flow": pl.Float64,
 }
 POSITIONS = {
     "session": pl.Date,
@@ -73,12 +77,15 @@ class Diary:
         Delisted holdings.
     actions : list of (session, sid, kind, shares, cash)
         What corporate actions did to the holdings.
+    flows : dict of session to float
+        Capital put in (or taken out, negative) before the open, CNY.
     """
 
     closes: list[tuple[dt.date, float, float]] = field(default_factory=list)
     holdings: list[tuple[dt.date, int, int, int, float, float]] = field(default_factory=list)
     written_down: list[tuple[dt.date, int, int, float, str]] = field(default_factory=list)
     actions: list[tuple[dt.date, int, str, int, float]] = field(default_factory=list)
+    flows: dict[dt.date, float] = field(default_factory=dict)
 
     def close(
         self, session: dt.date, cash: float, net_value: float, held: Sequence[tuple[int, int, int, float, float]]
@@ -94,6 +101,10 @@ class Diary:
     def write_down(self, session: dt.date, sid: int, shares: int, price: float, kind: str) -> None:
         """Note a delisted holding that was wound up."""
         self.written_down.append((session, sid, shares, price, kind))
+
+    def flow(self, session: dt.date, amount: float) -> None:
+        """Note capital put in or taken out before a session's open."""
+        self.flows[session] = self.flows.get(session, 0.0) + amount
 
 
 @dataclass(frozen=True)
@@ -152,19 +163,37 @@ def write_run(record: RunRecord, made: dt.datetime | None = None) -> Path:
     manifest = _manifest(record, orders, made)
     folder = _reserve(record.settings.runs, manifest["id"])
     manifest["id"] = folder.name
-    with whole_folder(folder) as beside:
-        perf.write_parquet(beside / "perf.parquet")
-        orders.write_parquet(beside / "orders.parquet")
-        positions.write_parquet(beside / "positions.parquet")
-        _actions(record).write_parquet(beside / "actions.parquet")
-        if record.scores:
-            _scores(record).write_parquet(beside / "scores.parquet")
-        write_json(beside / "manifest.json", manifest)
-        if record.settings.report.tearsheet:
-            from engine.report.tearsheet import render  # heavy: plots and templates
-
-            render(beside)
+    try:
+        with whole_folder(folder) as beside:
+            perf.write_parquet(beside / "perf.parquet")
+            orders.write_parquet(beside / "orders.parquet")
+            positions.write_parquet(beside / "positions.parquet")
+            _actions(record).write_parquet(beside / "actions.parquet")
+            if record.scores:
+                _scores(record).write_parquet(beside / "scores.parquet")
+            write_json(beside / "manifest.json", manifest)
+            if record.settings.report.tearsheet:
+                _render(beside, folder)
+    except BaseException:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
     return folder
+
+
+def _render(beside: Path, folder: Path) -> None:
+    """Render the tear-sheet; where that fails the run keeps its data, for they cannot be had again."""
+    from engine.report.tearsheet import render  # heavy: plots and templates
+
+    try:
+        render(beside)
+    except Exception as error:
+        _log.warning(
+            "the run has no tear-sheet (%s: %s); its data are whole. Run `ashare report %s` to try again.",
+            type(error).__name__,
+            error,
+            folder,
+        )
 
 
 def _reserve(runs: Path, name: str) -> Path:
@@ -181,8 +210,16 @@ def _reserve(runs: Path, name: str) -> Path:
 
 
 def _perf(record: RunRecord) -> pl.DataFrame:
+    flows = record.diary.flows
     rows = [
-        (session, net_value, cash, (net_value - cash) / net_value if net_value else 0.0, benchmark)
+        (
+            session,
+            net_value,
+            cash,
+            (net_value - cash) / net_value if net_value else 0.0,
+            benchmark,
+            flows.get(session, 0.0),
+        )
         for (session, cash, net_value), benchmark in zip(record.diary.closes, record.benchmark, strict=True)
     ]
     return pl.DataFrame(rows, schema=PERF, orient="row")
@@ -241,9 +278,21 @@ def _manifest(record: RunRecord, orders: pl.DataFrame, made: dt.datetime) -> dic
             [session.isoformat(), record.panels.assets[sid].ts_code, shares, price, kind]
             for session, sid, shares, price, kind in record.diary.written_down
         ],
+        "renamed": _renamed(record, orders),
         "models": list(record.models),
         "seed": record.settings.model.seed,
         "settings": settings,
+    }
+
+
+def _renamed(record: RunRecord, orders: pl.DataFrame) -> dict[str, str]:
+    """Return today's code for each older one of a stock that was ordered: it joins a round trip across the change."""
+    traded = set(orders["ts_code"])
+    return {
+        old: asset.ts_code
+        for asset in record.panels.assets
+        if len(asset.codes) > 1 and any(code in traded for code, _ in asset.codes)
+        for old, _ in asset.codes[:-1]
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import empyrical
@@ -37,7 +37,7 @@ class RoundTrip:
     Attributes
     ----------
     ts_code : str
-        Code when it was opened.
+        The code in use today.
     opened, closed : date
         Sessions of the first buy and of the end.
     profit : float
@@ -50,9 +50,19 @@ class RoundTrip:
     profit: float
 
 
-def returns(net_values: Floats, capital: float) -> Floats:
-    """Return the daily returns, the first one against the starting capital."""
-    before = np.concatenate([[capital], net_values[:-1]])
+def returns(net_values: Floats, capital: float, flows: Floats | float = 0.0) -> Floats:
+    """Return the daily returns, the first one against the starting capital.
+
+    Parameters
+    ----------
+    net_values : array, (sessions,)
+        At each close, CNY.
+    capital : float
+        At the start, CNY.
+    flows : array, (sessions,), or float
+        Capital put in before each session's open, which is no return.
+    """
+    before = np.concatenate([[capital], net_values[:-1]]) + flows
     return net_values / before - 1.0
 
 
@@ -103,7 +113,12 @@ def interval(daily: Floats, statistic: Callable[[Floats], float], seed: int = 0)
     return float(low), float(high)
 
 
-def round_trips(orders: pl.DataFrame, positions: pl.DataFrame, sessions: Iterable[object]) -> list[RoundTrip]:
+def round_trips(
+    orders: pl.DataFrame,
+    positions: pl.DataFrame,
+    sessions: Iterable[object],
+    renamed: Mapping[str, str] | None = None,
+) -> list[RoundTrip]:
     """Return the holdings that were closed.
 
     Parameters
@@ -112,8 +127,12 @@ def round_trips(orders: pl.DataFrame, positions: pl.DataFrame, sessions: Iterabl
         Of the run folder.
     sessions : iterable of date
         Of the run; a holding that is still there after the last one is not counted.
+    renamed : mapping of str to str, optional
+        From an earlier code to today's: a code change ends no holding.
     """
     days = list(sessions)
+    today = pl.col("ts_code").replace(renamed or {})
+    orders, positions = orders.with_columns(today), positions.with_columns(today)
     held = {(session, code) for session, code in positions.select("session", "ts_code").iter_rows()}
     fills = orders.filter(pl.col("filled") > 0).sort("session", maintain_order=True)
     trips = []

@@ -46,10 +46,10 @@ def _context(folder: Path) -> dict[str, Any]:
 
     manifest, perf, orders, positions = _read(folder)
     sessions = perf["session"]
-    own = stats.returns(perf["net_value"].to_numpy(), manifest["capital"])
+    own = stats.returns(perf["net_value"].to_numpy(), manifest["capital"], perf["flow"].to_numpy())
     index = perf["benchmark_return"].to_numpy()
     year = stats.sessions_a_year(sessions[0], sessions[-1])
-    trips = stats.round_trips(orders, positions, sessions.to_list())
+    trips = stats.round_trips(orders, positions, sessions.to_list(), manifest["renamed"])
     names = perf.join(positions.group_by("session").agg(pl.len().alias("names")), on="session", how="left")
     days = [dt.datetime.combine(day, dt.time()) for day in sessions]
     return {
@@ -57,6 +57,8 @@ def _context(folder: Path) -> dict[str, Any]:
         "rows": _figures(own, index, year, stats.win_rate(trips)),
         "expected_period": stats.EXPECTED_PERIOD,
         "year": year,
+        "resamples": stats.RESAMPLES,
+        "block": stats.BLOCK,
         "monthly": stats.monthly(sessions, own),
         "yearly_index": {y: row[0] for y, row in stats.monthly(sessions, index).items()},
         "reasons": stats.by_reason(orders),

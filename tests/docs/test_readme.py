@@ -57,6 +57,7 @@ def test_its_strategy_runs(backtest):
     run = backtest(market, script, start="20180115")
     assert run.orders["filled"].sum() > 0
     assert run.positions["ts_code"].n_unique() >= 20
+    assert run.orders.group_by("decided", "ts_code").len()["len"].max() == 1
 
 
 def test_its_settings_are_settings(home):

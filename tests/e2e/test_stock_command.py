@@ -142,6 +142,17 @@ def test_a_home_without_data(tmp_path):
     assert [path.name for path in (tmp_path / "zipline" / "data" / "ashare").glob("[0-9]*")] == []
 
 
+def test_an_impossible_environment_is_answered_in_one_line(shell, monkeypatch):
+    for name, value in (("ASHARE_EXECUTION", "foo"), ("ASHARE_EXECUTOIN__FILL", "open")):
+        with monkeypatch.context() as patch:
+            patch.setitem(shell.environment, name, value)
+            for command in (f"{RUN} --trading-calendar XSHG -s 2018-03-05 -e 2018-03-09", "ashare data status"):
+                done = shell(command)
+                assert done.returncode == 2, done.stderr
+                assert "Traceback" not in done.stderr
+                assert done.stderr.strip().splitlines()[-1].startswith("Error: ")
+
+
 def test_init_keeps_what_the_user_wrote(tmp_path):
     shell = Shell(tmp_path)
     (tmp_path / "zipline").mkdir()

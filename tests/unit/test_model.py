@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from engine import settings
 from engine.errors import Damaged, NoModel
@@ -17,6 +18,7 @@ from engine.model.labels import lag
 from engine.model.months import train_months, windows
 from engine.model.network import AttentionNetwork
 from engine.model.samples import Samples, build_samples
+from engine.model.train import Trained
 from engine.panels.bundle import open_bundle
 from engine.pipeline.factors import NAMES
 
@@ -120,6 +122,39 @@ def test_weights_that_differ_from_their_hash_are_refused(prepared, tmp_path):
     path.write_bytes(bytes(content))
     with pytest.raises(Damaged, match="differ from their hash"):
         registry.Shelf(values, prepared[0].panels).model_for(dt.date(2019, 12, 3))
+
+
+def test_other_settings_that_give_the_same_weights_give_a_model_of_their_own(prepared, tmp_path):
+    values, ((entry, _),) = train(prepared, tmp_path, ["2019-12"])
+    bundle, _, folder = prepared
+    same = values.model_copy(update={"model": values.model.model_copy(update={"minimum_years": 2})})
+    weights = AttentionNetwork()
+    weights.load_state_dict(load_file(entry.folder / "weights.safetensors"))
+    (window,) = windows(["2019-12"], bundle, Samples.open(folder), values)
+    made = entry.manifest
+    trained = Trained(weights, 0.0, 1.0, (1, 1), made["epochs"], made["best_epoch"], 1.0, 0.5)
+    saved = registry.save(values.models, trained, window, bundle.panels, same, 0)
+    assert saved.manifest["sha256"] == made["sha256"]
+    shelves = [registry.Shelf(one, bundle.panels) for one in (values, same)]
+    assert [shelf.model_for(dt.date(2019, 12, 3)).id for shelf in shelves] == [entry.id, saved.id]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"month": "2019-12"}', b"\xff"])
+def test_a_damaged_manifest_is_named_and_left_out(prepared, tmp_path, caplog, content):
+    values, ((entry, _),) = train(prepared, tmp_path, ["2019-12"])
+    manifest = entry.folder / "manifest.json"
+    before = manifest.read_bytes()
+    broken = values.models / "2019-11-00000000"
+    broken.mkdir()
+    (broken / "manifest.json").write_bytes(content)
+    assert [found.id for found in registry.entries(values.models)] == [entry.id]
+    assert "model 2019-11-00000000 is left out" in caplog.text
+    assert registry.Shelf(values, prepared[0].panels).model_for(dt.date(2019, 12, 3)).id == entry.id
+    if content == b"{":  # trained again, it takes the damaged one's place
+        manifest.write_bytes(content)
+        _, ((again, fresh),) = train(prepared, tmp_path, ["2019-12"])
+        assert (fresh, again.folder) == (True, entry.folder)
+        assert json.loads(manifest.read_bytes())["sha256"] == json.loads(before)["sha256"]
 
 
 def test_training_learns_what_is_planted(prepared):

@@ -113,6 +113,7 @@ def test_the_first_announcement_decides_and_an_impossible_one_does_not():
         ("statutory", "20170331", "2017-04-30"),
         ("statutory", "20170630", "2017-08-31"),
         ("statutory", "20170930", "2017-10-31"),
+        ("statutory", "20170831", "2018-02-28"),
         ("drop", "20161231", None),
     ],
 )
@@ -147,6 +148,12 @@ def test_a_report_of_which_only_the_corrected_row_exists_is_used():
 def test_other_report_types_are_left_out():
     rows = [FLOWS[1], {**FLOWS[1], "report_type": "4", "n_income_attr_p": 999.0}]
     assert history(rows)["2017-03-30"]["profit_ytd"] == 50.0
+
+
+def test_a_period_that_ends_no_quarter_is_no_obstacle():
+    found = history([{"end_date": "20160229", "ann_date": "20160420", "n_income_attr_p": 5.0}])
+    assert found["2016-04-20"]["profit_ytd"] == 5.0
+    assert math.isnan(found["2016-04-20"]["profit_ytd_prior"])
 
 
 @pytest.mark.parametrize(

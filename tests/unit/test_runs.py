@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
 import pytest
 
 from engine.errors import DataNotFit
+from engine.report import plots
 from engine.report import statistics as stats
 from engine.report.runs import ORDERS, PERF, POSITIONS
 from engine.report.tearsheet import render
@@ -54,6 +56,41 @@ def test_net_value_is_cash_and_holdings(run):
     np.testing.assert_allclose(joined["net_value"], joined["cash"] + joined["value"], atol=1e-6)
 
 
+def runs(home) -> list:
+    return sorted(path.name for path in (home / "runs").iterdir())
+
+
+def test_a_script_that_fails_to_analyse_does_not_lose_the_run(backtest, home):
+    with pytest.raises(ZeroDivisionError):
+        backtest(five_sessions(), TRADER + "\ndef analyze(context, perf):\n    1 / 0\n")
+    (name,) = runs(home)
+    assert pl.read_parquet(home / "runs" / name / "perf.parquet").height == 5
+
+
+def test_analyze_finds_the_folder(backtest):
+    script = TRADER + "\ndef analyze(context, perf):\n    open(perf.attrs['run'] + '/note', 'w').close()\n"
+    assert (backtest(five_sessions(), script).folder / "note").exists()
+
+
+def test_a_tear_sheet_that_cannot_be_rendered_leaves_the_data_and_a_warning(backtest, monkeypatch, caplog):
+    monkeypatch.setattr("engine.report.tearsheet._context", lambda folder: 1 / 0)
+    monkeypatch.setenv("ASHARE_REPORT__TEARSHEET", "true")
+    folder = backtest(five_sessions(), TRADER).folder
+    names = ["manifest.json", "orders.parquet", "perf.parquet", "positions.parquet"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert f"Run `ashare report {folder}`" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_leaves_nothing(backtest, home, monkeypatch):
+    def full(path, value):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("engine.report.runs.write_json", full)
+    with pytest.raises(OSError, match="No space"):
+        backtest(five_sessions(), TRADER)
+    assert runs(home) == []
+
+
 class Page(HTMLParser):
     """Collects tags and anything that would be fetched."""
 
@@ -83,7 +120,16 @@ def test_the_tear_sheet_stands_alone(run):
     assert page.tags.count("svg") == 3
     assert page.fetched == []
     said = " ".join(" ".join(page.text).split())
-    for expected in ("annual return", "28.5 %", "2018 to 2024", "000905.SH", "filled", "lot", "stamp duty"):
+    for expected in (
+        f"{stats.RESAMPLES:,} resamples, blocks of {stats.BLOCK} sessions",
+        "annual return",
+        "28.5 %",
+        "2018 to 2024",
+        "000905.SH",
+        "filled",
+        "lot",
+        "stamp duty",
+    ):
         assert expected in said
     assert len(text) < 3_000_000
 
@@ -93,6 +139,15 @@ def test_a_broken_folder_is_refused(run, damage):
     (run.folder / damage).write_bytes(b"nothing")
     with pytest.raises(DataNotFit, match="is no finished run"):
         render(run.folder)
+
+
+def test_the_legend_stands_above_the_axes():
+    name = "{http://www.w3.org/2000/svg}"
+    svg = ElementTree.fromstring(plots.equity(range(5), np.linspace(1, 9, 5), np.linspace(9, 1, 5), "index"))
+    axes = svg.find(f".//{name}g[@id='patch_2']/{name}path").get("d")
+    top = min(float(y) for y in axes.replace("z", "").split()[2::3])  # M x y L x y ...
+    texts = {text.text: float(text.get("y")) for text in svg.iter(f"{name}text") if text.get("y")}
+    assert texts["strategy"] < top  # y counts downwards
 
 
 def test_a_run_without_a_single_order_has_a_tear_sheet(backtest):
@@ -133,6 +188,53 @@ def test_monthly_returns_compound_to_the_year():
 
 def test_drawdown_counts_from_the_starting_capital():
     assert stats.drawdown(np.array([-0.1, 0.0, 0.2])) == pytest.approx([-0.1, -0.1, 0.0])
+
+
+CAPITAL = """
+import numpy as np
+import pandas as pd
+from zipline.api import order
+
+def initialize(context):
+    context.capital_changes = {
+        pd.Timestamp("2018-03-07", tz="UTC"): {"type": "delta", "value": 250_000.0},
+        pd.Timestamp("2018-03-09", tz="UTC"): {"type": "target", "value": 900_000.0},
+    }
+
+def handle_data(context, data):
+    if not context.portfolio.positions:
+        order(context.asset_finder.retrieve_asset(0), 50_000)
+
+def analyze(context, perf):
+    np.save(perf.attrs["run"] + "/zipline.npy", perf["returns"].to_numpy())
+"""
+
+
+def test_money_put_in_is_no_return(backtest):
+    run = backtest(five_sessions(), CAPITAL)
+    flows = run.perf["flow"].to_list()
+    assert flows[:4] == [0, 0, 250_000, 0]
+    assert flows[4] == pytest.approx(900_000 - run.net_values[3])
+    own = stats.returns(run.perf["net_value"].to_numpy(), 1e6, run.perf["flow"].to_numpy())
+    np.testing.assert_allclose(own, np.load(run.folder / "zipline.npy"), atol=1e-12)
+    assert abs(own).max() < 0.02
+
+
+def test_a_code_change_ends_no_round_trip(backtest, tmp_path):
+    days = five_sessions().days
+    market = five_sessions().stock("000022.SZ", delisted=days[2]).stock("001872.SZ", listed=days[2])
+    for day, code in zip(days, ["000022.SZ"] * 2 + ["001872.SZ"] * 3, strict=True):
+        market.bar(code, day, 10.0)
+    (tmp_path / "market").mkdir()
+    (tmp_path / "market" / "code_changes.csv").write_text(f"old,new,date\n000022.SZ,001872.SZ,{days[2]}\n")
+    script = TRADER.replace("{1: 1000, 2: 250, 3: -1200}", "{1: 1000, 3: -1000}")
+    run = backtest(market, script)
+    assert run.orders["ts_code"].to_list() == ["000022.SZ", "001872.SZ"]
+    renamed = json.loads((run.folder / "manifest.json").read_text())["renamed"]
+    assert renamed == {"000022.SZ": "001872.SZ"}
+    (trip,) = stats.round_trips(run.orders, run.positions, run.perf["session"], renamed)
+    fees = run.orders.select(pl.sum_horizontal("commission", "stamp_duty", "transfer_fee")).sum().item()
+    assert (trip.ts_code, trip.profit) == ("001872.SZ", pytest.approx(-fees))
 
 
 def order(session: int, code: str, side: str, filled: int, price: float) -> dict:

@@ -37,6 +37,7 @@ def test_the_nearer_source_wins(home, monkeypatch, tmp_path):
         ("[execution]\nparticipation = 2", "execution.participation = 2"),
         ("[selection]\ncap = 0", "selection.cap = 0"),
         ("nonsense = 1", "nonsense"),
+        ("[labels]\nindex = '../000905.SH'", "labels.index = '../000905.SH'"),
         ("profile = 'fast'", "profile 'fast' is unknown"),
         ("a = = b", "cannot be read"),
     ],
@@ -57,3 +58,34 @@ def test_a_fingerprint_follows_its_sections_only(home, monkeypatch):
     after = settings.load()
     assert before.fingerprint("model") == after.fingerprint("model")
     assert before.fingerprint("execution") != after.fingerprint("execution")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("ASHARE_EXECUTION", "foo", 'error parsing value for field "execution"'),
+        ("ASHARE_EXECUTION", "[1]", "execution = [1]"),
+        ("ASHARE_EXECUTION__FIL", "open", "execution.fil"),
+        ("ASHARE_EXECUTION_FILL", "open", "The nearest is ASHARE_EXECUTION__FILL"),
+        ("ASHARE_SELECTOIN__CAP", "0.1", "The nearest is ASHARE_SELECTION__CAP"),
+        ("ASHARE_HOM", "/tmp", "The nearest is ASHARE_HOME"),
+        ("ASHARE_HOME__X", "/tmp", "The nearest is ASHARE_HOME"),
+        ("ASHARE_HOME", "/dev/null/home", "ASHARE_HOME /dev/null/home cannot be made: /dev/null is no folder"),
+        ("ASHARE_HOME", "/dev/null", "ASHARE_HOME /dev/null cannot be used"),
+        ("ASHARE_HOME", "~nobody-has-this-name/x", "ASHARE_HOME ~nobody-has-this-name/x cannot be used"),
+    ],
+)
+def test_a_wrong_variable_is_refused_in_one_line(home, monkeypatch, name, value, expected):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as error:
+        settings.load()
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_variables_that_are_no_settings_are_left_alone(home, monkeypatch):
+    monkeypatch.setenv("ASHARE_REALDATA", "/data")
+    monkeypatch.setenv("ASHARE_EXECUTION", '{"fill": "vwap"}')
+    monkeypatch.setenv("ashare_selection__cap", "0.1")
+    values = settings.load()
+    assert (values.execution.fill, values.selection.cap) == ("vwap", 0.1)
