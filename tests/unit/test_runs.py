@@ -76,7 +76,7 @@ def test_a_tear_sheet_that_cannot_be_rendered_leaves_the_data_and_a_warning(back
     monkeypatch.setattr("engine.report.tearsheet._context", lambda folder: 1 / 0)
     monkeypatch.setenv("ASHARE_REPORT__TEARSHEET", "true")
     folder = backtest(five_sessions(), TRADER).folder
-    names = ["manifest.json", "orders.parquet", "perf.parquet", "positions.parquet"]
+    names = ["actions.parquet", "manifest.json", "orders.parquet", "perf.parquet", "positions.parquet"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert f"Run `ashare report {folder}`" in caplog.text
 
