@@ -338,6 +338,7 @@ def _write_limits(writer: PanelWriter, market: _Market, bars: _Bars, status: npt
         up[rows, sids], down[rows, sids] = without_sentinels(given_up, given_down, pre_close[rows, sids])
         there[rows, sids] = True
     rule = rule_limits(market.days, market.assets, bars.traded, pre_close, status)
+    _require_rules(market, bars.traded & ~there & rule.unruled)
     limits = in_force(Recorded(up, down, there), rule, bars.traded, bars.prices["high"], bars.prices["low"])
     writer.field("up_limit", limits.up.astype(np.int32))
     writer.field("down_limit", limits.down.astype(np.int32))
@@ -348,6 +349,17 @@ def _write_limits(writer: PanelWriter, market: _Market, bars: _Bars, status: npt
         "limits_unknown": limits.unknown,
         "limits_corrected": len(limits.corrected),
     }
+
+
+def _require_rules(market: _Market, without: npt.NDArray[np.bool_]) -> None:
+    """Complain about bars with neither a row of the exchange nor a rule: a limit is never guessed."""
+    if without.any():
+        row, sid = np.argwhere(without)[0]
+        raise DataNotFit(
+            f"{int(without.sum())} bars have no price limits, first {market.assets[sid].ts_code} on {market.days[row]}",
+            "stk_limit has no row for them, and they are older than the rules of their board",
+            "Import stk_limit for them, or leave these bars out.",
+        )
 
 
 def _write_reports(writer: PanelWriter, market: _Market) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,15 @@ import numpy.typing as npt
 
 from engine.errors import BadInput, OutsideData
 from engine.market.boards import exchange_of
-from engine.market.limits import NO_LIMIT, Session, limit_percent, limit_prices, listed_by_swap, session_limits
+from engine.market.limits import (
+    NO_LIMIT,
+    Session,
+    free_sessions,
+    limit_percent,
+    limit_prices,
+    listed_by_swap,
+    session_limits,
+)
 from engine.market.limits import tick_floor as floor_of
 from engine.panels.store import DELISTING_PERIOD, RISK_WARNED, SHARE_REFORM, Asset
 from engine.types import Standing
@@ -20,6 +28,8 @@ from engine.types import Standing
 Array = npt.NDArray[Any]
 
 STANDINGS = (Standing.ORDINARY, Standing.RISK_WARNED, Standing.SHARE_REFORM, Standing.DELISTING_PERIOD)
+NO_RULE = 0
+"""What stands for "no rule is known" where a limit in percent is expected."""
 LONGEST_FREE = 5
 """No board frees more sessions than these after a listing."""
 
@@ -33,12 +43,15 @@ class RuleLimits:
     up, down : arrays of int32, (sessions, assets)
         Fen; 0 = no limit, and where there is no bar.
     known : array of bool, (sessions, assets)
-        Where a bar has what its rule needs; a previous close or an issue price may be missing.
+        Where a bar has a rule, and what the rule needs; a previous close or an issue price may be missing.
+    unruled : array of bool, (sessions, assets)
+        Where a bar is older than the rules of its board.
     """
 
     up: Array
     down: Array
     known: Array
+    unruled: Array
 
 
 def standing_codes(status: Array) -> Array:
@@ -65,21 +78,19 @@ def rule_limits(
         Fen, adjusted for the session's corporate action; 0 = none.
     status : array of uint8, (sessions, assets)
         The panel field.
-
-    Raises
-    ------
-    OutsideData
-        A bar is older than the rules of its board.
     """
     up, down = (np.zeros(traded.shape, dtype=np.int32) for _ in range(2))
-    known = traded & (pre_close > 0)
+    known, unruled = traded & (pre_close > 0), np.zeros(traded.shape, dtype=bool)
     standing = standing_codes(status)
     for row, day in enumerate(days.astype("datetime64[D]").tolist()):
         sids = np.flatnonzero(known[row])
         if len(sids):
             percent, floor = _ordinary(day, [assets[sid] for sid in sids.tolist()], standing[row, sids])
             up[row, sids], down[row, sids] = limit_prices(pre_close[row, sids].astype(np.int64), percent, floor)
-    result = RuleLimits(up, down, known)
+            unruled[row, sids] = percent == NO_RULE
+    known &= ~unruled
+    up[unruled], down[unruled] = NO_LIMIT, NO_LIMIT
+    result = RuleLimits(up, down, known, unruled)
     for asset in assets:
         _listing(result, asset, days, traded, pre_close)
     _delisting_periods(result, days, assets, traded, pre_close, standing)
@@ -103,14 +114,14 @@ def _rule(asset: Asset, standing: Standing, day: dt.date) -> tuple[int, int]:
     try:
         return limit_percent(asset.board, standing, day), floor_of(exchange_of(asset.ts_code), standing, day)
     except OutsideData:
-        if standing is not Standing.DELISTING_PERIOD:
-            raise
-        return _rule(asset, Standing.RISK_WARNED, day)  # before there was such a period
+        if standing is Standing.DELISTING_PERIOD:  # before there was such a period
+            return _rule(asset, Standing.RISK_WARNED, day)
+        return NO_RULE, 0
 
 
 def _listing(result: RuleLimits, asset: Asset, days: Array, traded: Array, pre_close: Array) -> None:
     """Enter the first sessions of an asset that was listed inside the panels."""
-    if asset.list_date is None or np.datetime64(asset.list_date) < days[0]:
+    if np.datetime64(asset.list_date) < days[0]:
         return
     first = int(np.searchsorted(days, np.datetime64(asset.list_date)))
     rows = first + np.flatnonzero(traded[first:, asset.sid])[:LONGEST_FREE]
@@ -127,12 +138,13 @@ def _listing(result: RuleLimits, asset: Asset, days: Array, traded: Array, pre_c
         )
         if count == 1 and asset.ts_code in listed_by_swap():
             _enter(result, row, asset.sid, (NO_LIMIT, NO_LIMIT))
-        elif count == 1 or not _same_as_ordinary(session):
+        elif not result.unruled[row, asset.sid] and (count == 1 or _is_free(session)):
             _enter(result, row, asset.sid, _limits(session))
 
 
-def _same_as_ordinary(session: Session) -> bool:
-    return session_limits(session) == session_limits(replace(session, listed=None))
+def _is_free(session: Session) -> bool:
+    assert session.listed is not None
+    return session.since_listing <= free_sessions(session.board, "listing", session.listed)
 
 
 def _delisting_periods(

@@ -1,0 +1,72 @@
+"""Which limits the bundle holds: the exchange's, the rule's where it has none, and neither where there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import DataNotFit
+from engine.panels.bundle import open_bundle
+from tests.conftest import ingest
+from tests.markets import Market, days_between
+
+DAYS = days_between("20180305", "20180309")
+
+
+def limits(market: Market, tmp_path) -> list[tuple[int, int]]:
+    ingest(market, tmp_path / "market")
+    panels = open_bundle("ashare").panels
+    up, down = (panels.field(name)[:, 0].tolist() for name in ("up_limit", "down_limit"))
+    return list(zip(up, down, strict=True))
+
+
+def one(ts_code: str, name: str = "某某", listed: str = "20000104") -> Market:
+    market = Market(DAYS).stock(ts_code, name, listed).index([5000.0] * 5)
+    return market.bars(ts_code, [10.0] * 5)
+
+
+def test_the_exchange_s_row_wins(home, tmp_path):
+    market = one("600000.SH")
+    market.tables["stk_limit"][1] |= {"up_limit": 12, "down_limit": 8}
+    assert limits(market, tmp_path) == [(1100, 900), (1200, 800), *[(1100, 900)] * 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("某某", (1100, 900)), ("*ST某某", (1050, 950)), ("S某某", (1050, 950)), ("某某退", (1100, 900))],
+)
+def test_the_rule_where_the_exchange_has_no_row(home, tmp_path, name, expected):
+    market = one("600000.SH", name)
+    market.tables["stk_limit"].clear()
+    assert limits(market, tmp_path) == [expected] * 5
+
+
+def test_one_wrong_fen_is_corrected_unless_a_trade_confirms_it(home, tmp_path):
+    market = one("600000.SH")
+    market.tables["stk_limit"][1] |= {"up_limit": 10.99}
+    market.tables["stk_limit"][2] |= {"up_limit": 11.01}
+    market.tables["daily"][2] |= {"high": 11.01}
+    assert limits(market, tmp_path)[1:3] == [(1100, 900), (1101, 900)]
+    assert open_bundle("ashare").panels.corrected_limits.tolist() == [[1, 0, 1099, 900]]
+
+
+def test_bars_older_than_their_rules_need_the_exchange_s_rows(home, tmp_path):
+    assert limits(one("430047.BJ"), tmp_path) == [(1100, 900)] * 5
+
+
+def test_bars_older_than_their_rules_are_refused_without_them(home, tmp_path):
+    market = one("430047.BJ")
+    market.tables["stk_limit"].pop()
+    with pytest.raises(DataNotFit, match=r"1 bars have no price limits, first 430047\.BJ on 2018-03-09"):
+        ingest(market, tmp_path / "market")
+
+
+def test_a_first_day_by_its_issue_price(home, tmp_path):
+    market = one("603000.SH", listed="20180305")
+    market.tables["stk_limit"].clear()
+    assert limits(market, tmp_path) == [(1440, 640), *[(1100, 900)] * 4]
+
+
+def test_a_mark_for_no_limit_may_be_any_large_number(home, tmp_path):
+    market = one("600000.SH")
+    market.tables["stk_limit"][1] |= {"up_limit": 99999999.99, "down_limit": 0}
+    assert limits(market, tmp_path)[1] == (0, 0)
