@@ -94,11 +94,7 @@ class Case:
 
 
 class Fault(StrEnum):
-    """What can be wrong with an outcome.
-
-    ``SALE_DEBT``: the fees and the tax of a sale are more than it brings, and more than the cash. ``HALF_FEN``: a
-    fee that is exactly half a fen too much was rounded down. ``LAST_FEN``: more was possible, for exactly all cash.
-    """
+    """What can be wrong with an outcome."""
 
     SEQUENCE = "sequence"
     QUANTITY = "quantity"
@@ -111,14 +107,11 @@ class Fault(StrEnum):
     PARTICIPATION = "participation"
     POSITION_CAP = "position_cap"
     CASH = "cash"
-    SALE_DEBT = "sale_debt"
     COMMISSION = "commission"
     STAMP_DUTY = "stamp_duty"
     TRANSFER_FEE = "transfer_fee"
-    HALF_FEN = "half_fen"
     TAX = "tax"
     INCOMPLETE = "incomplete"
-    LAST_FEN = "last_fen"
     REASON = "reason"
 
 
@@ -249,21 +242,18 @@ def _fill(state: _State, outcome: Outcome) -> list[tuple[Fault, str]]:
         flow = -value - costs
     state.enter(order, shares, flow)
     if flow < 0 and state.cash < 0:
-        fault = Fault.CASH if order.side is Side.BUY else Fault.SALE_DEBT
-        found.append((fault, f"{state.cash} fen are left"))
+        found.append((Fault.CASH, f"{state.cash} fen are left"))
     return found
 
 
 def _costs(outcome: Outcome, value: int, case: Case) -> list[tuple[Fault, str]]:
-    """Compare each fee to the fen; of an exact half fen the lower neighbour is a fault of its own."""
+    """Compare each fee to the fen, an exact half fen rounded up."""
     found = []
     due = exact_fees(outcome.order, outcome.filled, value, case)
     charged = outcome.fees.commission, outcome.fees.stamp_duty, outcome.fees.transfer_fee
     for fault, exact, amount in zip(_FEES, due, charged, strict=True):
-        off = amount * 100 - nearest(exact)
-        if abs(off) > 1e-4:
-            half = exact % 1 == Fraction(1, 2) and abs(off + 1) < 1e-4
-            found.append((Fault.HALF_FEN if half else fault, f"{amount} CNY, due are {float(exact)} fen"))
+        if abs(amount * 100 - nearest(exact)) > 1e-4:
+            found.append((fault, f"{amount} CNY, due are {float(exact)} fen"))
     return found
 
 
@@ -273,6 +263,10 @@ _FEES = (Fault.COMMISSION, Fault.STAMP_DUTY, Fault.TRANSFER_FEE)
 def _completeness(state: _State, outcome: Outcome) -> list[tuple[Fault, str]]:
     """An order that got less could get no more, and its reason is so."""
     order, shares, reason = outcome.order, outcome.filled, outcome.reason
+    if order.side is Side.SELL and reason is Reason.CASH:  # all or nothing: a sale is not cut for its own costs
+        most = _most_to_sell(state, order)
+        unpaid = not shares and most and sale_brings(state, order, most) + state.cash < 0
+        return [] if unpaid else [(Fault.REASON, f"{most} would have paid their fees and taxes")]
     more = larger(order, shares, state.sellable(order.sid), state.case.day)
     if more is None:
         # no quantity between the fill and the wish is a lawful one: the wish itself is what is forbidden
@@ -281,9 +275,7 @@ def _completeness(state: _State, outcome: Outcome) -> list[tuple[Fault, str]]:
         return [(Fault.REASON, f"{reason} does not forbid {order.shares}")]
     why = forbids(state, order, more)
     if not why:
-        last = reason is Reason.CASH and buy_cost(order, more, state.case) == state.cash
-        fault = Fault.LAST_FEN if last else Fault.INCOMPLETE
-        return [(fault, f"{shares} of {order.shares} by {reason}, {more} were possible")]
+        return [(Fault.INCOMPLETE, f"{shares} of {order.shares} by {reason}, {more} were possible")]
     return [] if reason in why else [(Fault.REASON, f"{reason} does not forbid {more}, {why} do")]
 
 
@@ -296,6 +288,19 @@ def larger(order: Order, shares: int, sellable: int, day: dt.date) -> int | None
         lawful.append(sellable)
     lawful = [quantity for quantity in lawful if quantity <= order.shares]
     return min(lawful, default=None)
+
+
+def _most_to_sell(state: _State, order: Order) -> int:
+    """Return the most that every rule but cash allows a sale, 0 if that is nothing."""
+    most, sellable = 0, state.sellable(order.sid)
+    room = min(order.shares, sellable, maximum(order.board, state.case.day))
+    if state.case.account.participation:
+        volume = int(state.case.bars[order.sid].volume)
+        room = min(room, math.floor(state.case.account.participation * volume) - state.taken[order.sid])
+    minimum, step = MINIMUM[order.board], STEP[order.board]
+    if room >= minimum:
+        most = minimum + (room - minimum) // step * step
+    return sellable if room == sellable else most
 
 
 def shut_by(order: Order, case: Case) -> set[Reason]:
@@ -332,6 +337,8 @@ def forbids(state: _State, order: Order, shares: int) -> set[Reason]:
     if order.side is Side.SELL:
         if shares > sellable:
             why.add(Reason.NOT_SELLABLE)
+        elif sale_brings(state, order, shares) + state.cash < 0:
+            why.add(Reason.CASH)
         return why
     price = deciding_price(bar, account)
     if account.largest is not None and (state.held(order.sid) + shares) * price > account.largest:
@@ -360,6 +367,13 @@ def buy_cost(order: Order, shares: int, case: Case) -> int:
     """Return what a buy of so many shares takes out of the account, in fen."""
     value = nearest(shares * deciding_price(case.bars[order.sid], case.account))
     return value + sum(nearest(fee) for fee in exact_fees(order, shares, value, case))
+
+
+def sale_brings(state: _State, order: Order, shares: int) -> int:
+    """Return what a sale of so many shares brings, fees and tax taken off, in fen."""
+    value = nearest(shares * deciding_price(state.case.bars[order.sid], state.case.account))
+    fees = sum(nearest(fee) for fee in exact_fees(order, shares, value, state.case))
+    return value - fees - state.tax(order.sid, shares)
 
 
 def exact_fees(order: Order, shares: int, value: int, case: Case) -> tuple[Fraction, Fraction, Fraction]:

@@ -212,14 +212,17 @@ class AShareBlotter(SimulationBlotter):
                 return price
             return price if slipped is None else price * slipped / bar_data.current(placed.asset, "close")
 
-        def release(order: Order, shares: int) -> float:
-            assert self._account is not None
-            due = float(self._account.holdings.sell(order.sid, shares, session))
-            return due if self.settings.dividend_tax else 0.0
-
         assert self._account is not None
+        holdings = self._account.holdings
+
+        def tax(order: Order, shares: int) -> float:
+            return float(holdings.tax_on_sale(order.sid, shares, session)) if self.settings.dividend_tax else 0.0
+
+        def release(order: Order, shares: int) -> None:
+            holdings.sell(order.sid, shares, session)
+
         largest = None if self.position_cap is None else self.position_cap * self._account.net_value()
-        return Terms(session, self.settings, charge, slip, release, largest)
+        return Terms(session, self.settings, charge, slip, tax, release, largest)
 
     def _execute(self, outcome: Outcome) -> tuple[Transaction, dict[str, Any]]:
         order = self.orders[outcome.order.order_id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import dataclass
 
 from engine.market import fees
@@ -59,7 +60,16 @@ def fees_of(
         _stamp_duty(side, turnover, day, settings),
         _transfer_fee(exchange, shares, turnover, day, settings),
     )
-    return Fees(*(round(part, 2) for part in parts)) if settings.round_fees else Fees(*parts)
+    return Fees(*(to_fen(part) for part in parts)) if settings.round_fees else Fees(*parts)
+
+
+def to_fen(amount: float) -> float:
+    """Round an amount of CNY to the fen, half up, whichever side of the half its float happens to lie."""
+    return math.floor(amount * 100 + 0.5 + _HALF) / 100
+
+
+_HALF = 2e-8
+"""Fen. A rate of seven decimals times whole fen is a multiple of 1e-7 fen; floats miss it by far less than this."""
 
 
 def _stamp_duty(side: Side, turnover: float, day: dt.date, settings: ExecutionSettings) -> float:

@@ -5,7 +5,8 @@
    the order's own limit: refused.
 3. What is left of it is cut: by what is sellable or by cash, by the share of the day's volume, by the largest
    order the exchange takes, by the cap of one position, to whole lots.
-4. What remains fills at one price; the rest dies with the session, with the reason of the cut that bound.
+4. A sale that would take cash below zero by its own fees and taxes is refused whole.
+5. What remains fills at one price; the rest dies with the session, with the reason of the cut that bound.
 
 T+1 holds by construction: ``sellable`` is what the lots of earlier sessions give.
 
@@ -116,8 +117,10 @@ class Terms:
         From an order, shares and price in CNY to the commission, CNY.
     slipped : callable
         From an order and its price in CNY to the price with slippage on top.
+    tax : callable
+        From a sell and its shares to the dividend tax that would fall due, CNY.
     release : callable
-        Takes the shares of a sell out of their lots and returns the dividend tax that falls due, CNY.
+        Takes the shares of a sell out of their lots.
     largest : float or None
         The most one position may be worth after a buy, at the fill price, CNY.
     """
@@ -126,7 +129,8 @@ class Terms:
     settings: ExecutionSettings
     commission: Callable[[Order, int, float], float]
     slipped: Callable[[Order, float], float] = lambda order, price: price
-    release: Callable[[Order, int], float] = lambda order, shares: 0.0
+    tax: Callable[[Order, int], float] = lambda order, shares: 0.0
+    release: Callable[[Order, int], None] = lambda order, shares: None
     largest: float | None = None
 
     @classmethod
@@ -197,10 +201,26 @@ def _work(order: Order, bar: Bar, book: _Book, terms: Terms) -> Outcome:
     shares, reason = _cut(order, bar, price, book, terms)
     if not shares:
         return _nothing(order, reason)
+    outcome = _outcome(order, shares, price, terms, reason)
+    if order.side is Side.SELL:
+        if terms.settings.cash_check and _cash_after(outcome, book.cash) < -_ROUNDING:
+            return _nothing(order, Reason.CASH)
+        terms.release(order, shares)
+    return outcome
+
+
+def _outcome(order: Order, shares: int, price: float, terms: Terms, reason: Reason = Reason.FILLED) -> Outcome:
+    """Return the fill of so many shares, with what it costs."""
     if terms.settings.round_fees:
         price = _in_whole_fen(price, shares)
-    tax = terms.release(order, shares) if order.side is Side.SELL else 0.0
+    tax = terms.tax(order, shares) if order.side is Side.SELL else 0.0
     return Outcome(order, shares, price, _fees(order, shares, price, terms), reason, tax)
+
+
+def _cash_after(outcome: Outcome, cash: float) -> float:
+    value = outcome.filled * outcome.price
+    signed = value if outcome.order.side is Side.SELL else -value
+    return cash + signed - outcome.fees.total - outcome.tax
 
 
 def fill_price(side: Side, bar: Bar, settings: ExecutionSettings) -> float:
@@ -290,7 +310,7 @@ def _bounds(order: Order, bar: Bar, price: float, book: _Book, terms: Terms) -> 
     if terms.settings.order_maximum:
         yield maximum(order.board, terms.day), Reason.ORDER_MAXIMUM
     if terms.settings.participation:
-        room = math.floor(bar.volume * _participation(terms.settings)) - book.taken.get(order.sid, 0)
+        room = math.floor(bar.volume * _participation(terms.settings) + _ROUNDING) - book.taken.get(order.sid, 0)
         yield max(room, 0), Reason.PARTICIPATION
     if order.side is Side.BUY and terms.largest is not None:
         room = math.floor(terms.largest / price + _ROUNDING) - book.held.get(order.sid, 0)
@@ -313,8 +333,8 @@ def _affordable(order: Order, price: float, cash: float, terms: Terms) -> int:
     """Return the largest permitted quantity whose cost, fees included, the cash covers; the wish if it covers that."""
     step = lot(order.board, terms.day)[1]
     wanted = buy_quantity(order.board, order.shares, terms.day)
-    shares = buy_quantity(order.board, min(wanted, max(int(cash / price), 0)), terms.day)
-    while shares > 0 and shares * price + _fees(order, shares, price, terms).total > cash:
+    shares = buy_quantity(order.board, min(wanted, max(int(cash / price + _ROUNDING), 0)), terms.day)
+    while shares > 0 and _cash_after(_outcome(order, shares, price, terms), cash) < -_ROUNDING:
         shares = buy_quantity(order.board, shares - step, terms.day)
     return order.shares if shares == wanted else shares
 
@@ -334,10 +354,9 @@ def _enter(outcome: Outcome, book: _Book) -> None:
     if not shares:
         return
     book.taken[order.sid] = book.taken.get(order.sid, 0) + shares
+    book.cash = _cash_after(outcome, book.cash)
     if order.side is Side.SELL:
         book.sellable[order.sid] -= shares
         book.held[order.sid] -= shares
-        book.cash += shares * outcome.price - outcome.fees.total - outcome.tax
     else:
         book.held[order.sid] = book.held.get(order.sid, 0) + shares
-        book.cash -= shares * outcome.price + outcome.fees.total

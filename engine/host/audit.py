@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import deque
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -38,7 +39,7 @@ class Audit:
     def __init__(self, panels: Panels, settings: ExecutionSettings, capital: float) -> None:
         self._panels, self._settings = panels, settings
         self._book = Book(settings.dividend_tax).fold([Deposit(_fen(capital))])
-        self._pending: Any = None
+        self._uncharged: deque[Any] = deque()
 
     def open(self, session: pd.Timestamp) -> None:
         """Begin a session with its corporate actions."""
@@ -53,11 +54,11 @@ class Audit:
 
     def fill(self, transaction: Any) -> None:
         """Note a fill; its costs follow."""
-        self._pending = transaction
+        self._uncharged.append(transaction)
 
     def charge(self, commission: dict[str, Any]) -> None:
-        """Enter the fill with what it cost."""
-        transaction, self._pending = self._pending, None
+        """Enter the next fill with what it cost: zipline tells all fills of a session, then all costs."""
+        transaction = self._uncharged.popleft()
         shares = int(transaction.amount)
         side = Side.BUY if shares > 0 else Side.SELL
         value, fees = _fen(abs(shares) * transaction.price), _fen(commission["cost"])

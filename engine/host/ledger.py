@@ -55,12 +55,11 @@ class AShareLedger(Ledger):
         """Carry out the actions of a session before its open: dividends earned and paid, bonus shares, rights."""
         row = self._panels.row(next_session)
         held = {asset.sid: asset for asset in self.position_tracker.positions}
+        self._pay(row, next_session.date())
         for action in self._panels.actions.on(row):
             if action.sid in held:
                 self._carry_out(action, held[action.sid], next_session)
-        for sid, gross, withheld in self._payable.pop(row, []):
-            self._book(next_session.date(), sid, "dividend", 0, gross)
-            self._book(next_session.date(), sid, "tax_withheld", 0, -withheld)
+                self._pay(row, next_session.date())
 
     def process_splits(self, splits: Any) -> None:
         """Do nothing: the bonus shares came with the actions of the session."""
@@ -99,6 +98,11 @@ class AShareLedger(Ledger):
         if into is not None and got:
             self._receive(into, got, cost, day)
 
+    def _pay(self, row: int, day: dt.date) -> None:
+        for sid, gross, withheld in self._payable.pop(row, []):
+            self._book(day, sid, "dividend", 0, gross)
+            self._book(day, sid, "tax_withheld", 0, -withheld)
+
     def _receive(self, asset: Asset, shares: int, cost: float, day: pd.Timestamp) -> None:
         before = self.position_tracker.positions.get(asset)
         held, paid = (before.amount, before.amount * before.cost_basis) if before is not None else (0, 0.0)
@@ -136,7 +140,7 @@ class AShareLedger(Ledger):
 
     def _subscribe(self, action: Action, asset: Asset, held: int, session: pd.Timestamp) -> None:
         """Take rights up as far as the cash goes."""
-        affordable = int(Decimal(repr(float(self._portfolio.cash))) / action.rights_price)
+        affordable = int(to_fen(Decimal(repr(float(self._portfolio.cash)))) / action.rights_price)
         shares = min(whole_shares(held, action.rights), max(affordable, 0))
         if shares:
             price = float(action.rights_price)

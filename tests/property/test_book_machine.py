@@ -204,7 +204,7 @@ class Accounts(RuleBasedStateMachine):
         positions = {sid: Position(self.holdings.held(sid), self.holdings.sellable(sid, self.day)) for sid in self.sids}
         plain = Terms.of(self.day, ExecutionSettings(fill=fill))
         largest = 0.2 * self._net_value() / 100 if capped else None
-        terms = Terms(self.day, plain.settings, plain.commission, release=self._release, largest=largest)
+        terms = Terms(self.day, plain.settings, plain.commission, tax=self._tax, release=self._release, largest=largest)
         for outcome in settle(orders, bars.__getitem__, self.cash, positions, terms):
             if outcome.filled:
                 self._enter(outcome)
@@ -227,7 +227,7 @@ class Accounts(RuleBasedStateMachine):
 
     @invariant()
     def cash_is_not_negative(self) -> None:
-        """Only taxes, and fees of a sale that brings less, may take cash below zero."""
+        """Only taxes withheld from bonus shares may take cash below zero."""
         assert self.book.cash >= -self.debt
 
     @invariant()
@@ -276,8 +276,11 @@ class Accounts(RuleBasedStateMachine):
         amount = round(volume * (2 * prices[0] + prices[1]) / 300)
         return Bar(prices[0], max(prices), min(prices), prices[1], up, down, float(volume), float(amount), listed)
 
-    def _release(self, order: Order, shares: int) -> float:
-        return float(self.holdings.sell(order.sid, shares, self.day))
+    def _tax(self, order: Order, shares: int) -> float:
+        return float(self.holdings.tax_on_sale(order.sid, shares, self.day))
+
+    def _release(self, order: Order, shares: int) -> None:
+        self.holdings.sell(order.sid, shares, self.day)
 
     def _enter(self, outcome: Outcome) -> None:
         """Take a fill in: cash as zipline's ledger moves it, shares as the blotter enters them."""
@@ -292,10 +295,7 @@ class Accounts(RuleBasedStateMachine):
         if order.side is Side.BUY:
             self.holdings.add(order.sid, shares, self.day)
         self.book.apply(Filled(order.sid, order.side, shares, value, fees))
-        if order.side is Side.BUY:
-            assert self.book.cash >= 0
-        else:
-            self.debt += max(cash - self.book.cash, 0)
+        assert self.book.cash >= min(cash, 0)
         self.causes["fill against mark"] += signed * self.prices[order.sid] + (value if signed < 0 else -value)
         self.causes["fees"] -= fees
         self.causes["tax"] -= tax
