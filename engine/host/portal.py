@@ -42,4 +42,5 @@ class AShareDataPortal(DataPortal):
         if pd.isnull(traded):
             return np.nan
         price = self.bars.get_value(asset.sid, traded, "close")
-        return self.get_adjusted_value(asset, "price", traded, dt, "daily", spot_value=price)
+        carried = self.get_adjusted_value(asset, "price", traded, dt, "daily", spot_value=price)
+        return round(carried, 2)  # an ex-rights reference price has no fractions of a fen
