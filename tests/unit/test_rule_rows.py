@@ -64,7 +64,8 @@ def test_a_scope_nobody_knows_is_no_rule() -> None:
         table("price_limits").row("nasdaq.ordinary", day("2024-05-06"))
 
 
-# the dated changes, by hand and by the sections of our domain notes: table, scope, date, value from it, value the day before (None: no rule, not before)
+# the dated changes by hand, in the order of DOMAIN part 1: table, scope, date, value from it, value the day before
+# (None: there was no rule)
 CHANGES = [
     # 1.2
     ("price_limits", "sse_main.ordinary", "1996-12-16", 10, None),
