@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.calendar import sessions
 from engine.errors import OutsideData
+from engine.market.limits import limit_percent, limit_prices, tick_floor
 from engine.market.tables import TABLES, Row, read_csv, table
 from engine.prove.rules import vectors
+from engine.types import Board, Standing
 
 
 def day(text: str) -> dt.date:
@@ -329,3 +332,39 @@ def test_sessions_and_settlement_are_ours(marina: Any) -> None:
     (settled,) = [r for r in marina.records() if r.rule == "min_holding_days" and r.scope == "stock"]
     for at in spans(settled):
         assert table("settlement").value("sessions_until_sellable", at) == settled.value
+
+
+GRID = [
+    # their scope, their exchange, our board, our standing, days
+    ("main_board", "XSHG", Board.SSE_MAIN, Standing.ORDINARY, ("2012-01-04", "2023-04-07", "2023-04-10", "2026-07-06")),
+    ("main_board", "XSHE", Board.SZSE_MAIN, Standing.ORDINARY, ("2011-02-28", "2023-04-10")),
+    ("st_main", "XSHG", Board.SSE_MAIN, Standing.RISK_WARNED, ("2012-01-04", "2023-04-10", "2026-07-03", "2026-07-06")),
+    ("st_main", "XSHE", Board.SZSE_MAIN, Standing.RISK_WARNED, ("2012-01-04", "2026-07-03", "2026-07-06")),
+    ("chinext", "XSHE", Board.CHINEXT, Standing.ORDINARY, ("2012-01-04", "2020-08-21", "2020-08-24")),
+    ("st_chinext", "XSHE", Board.CHINEXT, Standing.RISK_WARNED, ("2020-08-21", "2020-08-24")),
+    ("star", "XSHG", Board.STAR, Standing.ORDINARY, ("2019-07-22", "2023-04-10")),
+    ("delisting", "XSHG", Board.SSE_MAIN, Standing.DELISTING_PERIOD, ("2014-04-21", "2021-01-04", "2023-04-10")),
+    ("delisting", "XSHE", Board.SZSE_MAIN, Standing.DELISTING_PERIOD, ("2012-12-17", "2021-01-04")),
+]
+ON_GRID = [pytest.param(*place, on, id=f"{place[0]} {place[1]} {on}") for *place, days in GRID for on in days]
+
+
+@pytest.mark.parametrize(("scope", "market", "board", "standing", "on"), ON_GRID)
+def test_limits_of_3000_prices_are_those_of_the_outside_copy(
+    marina: Any, scope: str, market: str, board: Board, standing: Standing, on: str
+) -> None:
+    """Every previous close from 0.01 to 30.00 CNY."""
+    closes = np.arange(1, 3001)
+    percent, floor = limit_percent(board, standing, day(on)), tick_floor(EXCHANGE_OF[market], standing, day(on))
+    ours = limit_prices(closes, np.full(3000, percent), np.full(3000, floor))
+    theirs = [marina.limit_price(close / 100, scope, on, market) for close in closes.tolist()]
+    for side, prices in enumerate(ours):
+        wrong = [
+            (close, price, their[side])
+            for close, price, their in zip(closes.tolist(), prices.tolist(), theirs, strict=True)
+            if price != round(their[side] * 100)
+        ]
+        assert wrong == []
+
+
+EXCHANGE_OF = {"XSHG": "SH", "XSHE": "SZ"}
