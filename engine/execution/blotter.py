@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -88,12 +89,22 @@ class AShareBlotter(SimulationBlotter):
         self._account: Account | None = None
         self._queue: list[str] = []
         self._placed: Counter[dt.date] = Counter()
-        self.position_cap: float | None = None
-        """Largest share of the net value one name may be worth after a buy; a rebalance sets it."""
+        self._cap: float | None = None
+        self._capped: set[str] = set()
 
     def attach(self, account: Account) -> None:
         """Say whose cash and shares the orders trade."""
         self._account = account
+
+    @contextmanager
+    def capped(self, share: float | None) -> Iterator[None]:
+        """Bind the buys placed inside: at their fill, no name may be worth more than this share of the net value."""
+        self._cap = share
+        first = len(self._queue)
+        try:
+            yield
+        finally:
+            self._capped.update(self._queue[first:])
 
     def order(self, asset: Asset, amount: int, style: Any, order_id: str | None = None) -> str | None:
         """Place a day order for the next session; the id counts the orders of the session.
@@ -116,6 +127,7 @@ class AShareBlotter(SimulationBlotter):
         """Settle every order of the session before: each is filled or dies, with its reason on record."""
         queue, self._queue = self._queue, []
         if not queue:
+            self._cap = None
             return [], [], []
         assert self._account is not None, "the blotter was never attached to an account"
         session = self._session()
@@ -140,7 +152,7 @@ class AShareBlotter(SimulationBlotter):
         closed = [self.orders[order.order_id] for order in live if not self.orders[order.order_id].open]
         for order in live:
             self.cancel(order.order_id)
-        self.position_cap = None
+        self._cap, self._capped = None, set()
         return transactions, commissions, closed
 
     def process_splits(self, splits: list[tuple[Asset, float]]) -> None:
@@ -179,6 +191,7 @@ class AShareBlotter(SimulationBlotter):
             side=Side.BUY if placed.amount > 0 else Side.SELL,
             shares=abs(int(placed.amount)),
             limit=placed.limit,
+            capped=order_id in self._capped,
         )
 
     def _bar_of(self, session: dt.date) -> Any:
@@ -221,7 +234,7 @@ class AShareBlotter(SimulationBlotter):
         def release(order: Order, shares: int) -> None:
             holdings.sell(order.sid, shares, session)
 
-        largest = None if self.position_cap is None else self.position_cap * self._account.net_value()
+        largest = None if self._cap is None else self._cap * self._account.net_value()
         return Terms(session, self.settings, charge, slip, tax, release, largest)
 
     def _execute(self, outcome: Outcome) -> tuple[Transaction, dict[str, Any]]:

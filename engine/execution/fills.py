@@ -49,6 +49,8 @@ class Order:
         How many, positive.
     limit : float or None
         The worst acceptable price, CNY.
+    capped : bool
+        The cap of one position (``Terms.largest``) binds it.
     """
 
     order_id: str
@@ -58,6 +60,7 @@ class Order:
     side: Side
     shares: int
     limit: float | None = None
+    capped: bool = True
 
 
 @dataclass(frozen=True)
@@ -312,7 +315,7 @@ def _bounds(order: Order, bar: Bar, price: float, book: _Book, terms: Terms) -> 
     if terms.settings.participation:
         room = math.floor(bar.volume * _participation(terms.settings) + _ROUNDING) - book.taken.get(order.sid, 0)
         yield max(room, 0), Reason.PARTICIPATION
-    if order.side is Side.BUY and terms.largest is not None:
+    if order.side is Side.BUY and order.capped and terms.largest is not None:
         room = math.floor(terms.largest / price + _ROUNDING) - book.held.get(order.sid, 0)
         yield max(room, 0), Reason.POSITION_CAP
     if order.side is Side.BUY and terms.settings.cash_check:

@@ -56,9 +56,10 @@ class Holdings:
         return sum(lot.shares for lot in self._lots.get(sid, ()) if lot.locked_until < session)
 
     def entitle(self, sid: int, record: dt.date, taxable: Decimal) -> None:
-        """Note on each lot a dividend of so much a share that is taxed when the shares are sold."""
+        """Note on each lot of the record date a dividend of so much a share, to be taxed when its shares are sold."""
         for lot in self._lots.get(sid, ()):
-            lot.taxable.append((record, taxable))
+            if lot.acquired <= record:
+                lot.taxable.append((record, taxable))
 
     def tax_on_sale(self, sid: int, shares: int, session: dt.date) -> Decimal:
         """Return the dividend tax a sale would bring, CNY in whole fen; nothing changes."""

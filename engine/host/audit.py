@@ -46,7 +46,7 @@ class Audit:
         day, row = session.date(), self._panels.row(session)
         self._take(Opened(day))
         for action in self._panels.actions.on(row):
-            held = self._book.held(action.sid)
+            held = self._book.entitled(action.sid)
             if held and (action.cash or action.shares):
                 self._take(_ex_dividend(action, self._day(action.pay_row)))
             if held and action.rights and self._settings.rights == "subscribe":
@@ -92,7 +92,8 @@ class Audit:
     def _subscribe(self, action: Action, held: int) -> None:
         price = Fraction(action.rights_price)
         shares = min(whole_shares(held, action.rights), int(Fraction(self._book.cash, 100) / price))
-        locked = self._day(action.list_row) - dt.timedelta(days=1)
+        first = self._day(action.list_row)
+        locked = first if first == dt.date.max else first - dt.timedelta(days=1)
         self._take(Subscribed(action.sid, shares, round(shares * price * 100), locked))
 
     def _day(self, row: int) -> dt.date:

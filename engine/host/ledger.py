@@ -54,11 +54,11 @@ class AShareLedger(Ledger):
     def process_dividends(self, next_session: pd.Timestamp, asset_finder: Any, adjustment_reader: Any) -> None:
         """Carry out the actions of a session before its open: dividends earned and paid, bonus shares, rights."""
         row = self._panels.row(next_session)
-        held = {asset.sid: asset for asset in self.position_tracker.positions}
+        held = {asset.sid: (asset, int(position.amount)) for asset, position in self.position_tracker.positions.items()}
         self._pay(row, next_session.date())
         for action in self._panels.actions.on(row):
             if action.sid in held:
-                self._carry_out(action, held[action.sid], next_session)
+                self._carry_out(action, *held[action.sid], next_session)
                 self._pay(row, next_session.date())
 
     def process_splits(self, splits: Any) -> None:
@@ -113,22 +113,22 @@ class AShareLedger(Ledger):
         self._diary.note(day.date(), asset.sid, "absorbed", shares, 0.0)
         self._dirty_portfolio = True
 
-    def _carry_out(self, action: Action, asset: Asset, session: pd.Timestamp) -> None:
-        position, day = self.position_tracker.positions[asset], session.date()
-        held = int(position.amount)
+    def _carry_out(self, action: Action, asset: Asset, entitled: int, session: pd.Timestamp) -> None:
+        """Carry one action out for the shares held before any of the session's actions."""
+        day = session.date()
         if action.cash or action.taxed_shares:
-            self._earn(action, held)
-        new = whole_shares(held, action.shares)
+            self._earn(action, entitled)
+        new = whole_shares(entitled, action.shares)
         if new:
-            self.position_tracker.update_position(
-                asset, amount=held + new, cost_basis=position.cost_basis * held / (held + new)
-            )
+            position = self.position_tracker.positions[asset]
+            before, after = int(position.amount), int(position.amount) + new
+            self.position_tracker.update_position(asset, amount=after, cost_basis=position.cost_basis * before / after)
             # bonus shares may be sold on the ex-session already
             self.holdings.add(asset.sid, new, day, locked_until=day - dt.timedelta(days=1))
             self._diary.note(day, asset.sid, "bonus", new, 0.0)
             self._dirty_portfolio = True
         if action.rights and self._settings.rights == "subscribe":
-            self._subscribe(action, asset, held, session)
+            self._subscribe(action, asset, entitled, session)
 
     def _earn(self, action: Action, held: int) -> None:
         """Owe a dividend to the holder of the record date, and note what tax will fall due."""
@@ -145,9 +145,15 @@ class AShareLedger(Ledger):
         if shares:
             price = float(action.rights_price)
             self.process_transaction(Transaction(asset, shares, session, price, None))
-            sellable_from = self._panels.days[min(action.list_row, len(self._panels.days) - 1)].astype(dt.date)
-            self.holdings.add(asset.sid, shares, session.date(), locked_until=sellable_from - dt.timedelta(days=1))
+            self.holdings.add(asset.sid, shares, session.date(), locked_until=self._locked_until(action.list_row))
         self._diary.note(session.date(), asset.sid, "rights", shares, -shares * float(action.rights_price))
+
+    def _locked_until(self, row: int) -> dt.date:
+        """Return the day before a session, and the end of time for one the bundle does not reach."""
+        if row >= len(self._panels.days):
+            return dt.date.max
+        first: dt.date = self._panels.days[row].astype(dt.date)
+        return first - dt.timedelta(days=1)
 
     def _book(self, day: dt.date, sid: int, kind: str, shares: int, cash: Decimal) -> None:
         if cash or shares:

@@ -51,8 +51,7 @@ def rebalance(context: Any, data: Any, table: pd.DataFrame) -> list[Any]:
     prices = dict(zip(chosen, np.atleast_1d(data.current(chosen, "price")), strict=True)) if chosen else {}
     held = {asset: position.amount for asset, position in context.portfolio.positions.items()}
     targets = target_shares(chosen, prices, context.portfolio.portfolio_value, settings)
-    if settings.cap_at_fill:
-        context.blotter.position_cap = settings.cap
-    for asset, shares in orders(targets, held):
-        order(asset, shares)
+    with context.blotter.capped(settings.cap if settings.cap_at_fill else None):
+        for asset, shares in orders(targets, held):
+            order(asset, shares)
     return chosen

@@ -87,7 +87,7 @@ class AShareMetricsTracker(MetricsTracker):
         kind, successor, ratio, cash = self._panels.assets[asset.sid].delisting or UNKNOWN
         into = self._asset_of(successor)
         recovered = Decimal(cash)
-        if kind != "absorption" or (not recovered and into is None):
+        if kind != "absorption" or not (recovered or (into is not None and Decimal(ratio))):
             recovered, into = Decimal(repr(float(last))) * recovery(kind, day.date()), None
         self._ledger.leave(asset, day, recovered, into, Decimal(ratio))
         self.diary.write_down(day.date(), asset.sid, held, last, kind)

@@ -109,6 +109,7 @@ class Book:
         self._tax = dividend_tax
         self._purchases: dict[int, list[_Purchase]] = {}
         self._due: list[tuple[dt.date, int]] = []
+        self._entitled: dict[int, int] = {}
 
     def apply(self, event: Event) -> None:
         """Take one event in.
@@ -122,7 +123,7 @@ class Book:
             case Deposit(fen):
                 self.cash += fen
             case Opened(day):
-                self.day = day
+                self.day, self._entitled = day, self.positions()
                 self._pay()
             case Filled(side=Side.BUY):
                 self._spend(event.value + event.fees)
@@ -151,6 +152,10 @@ class Book:
     def held(self, sid: int) -> int:
         """Return the shares held."""
         return sum(purchase.shares for purchase in self._purchases.get(sid, ()))
+
+    def entitled(self, sid: int) -> int:
+        """Return the shares held when the session began: what its corporate actions go by."""
+        return self._entitled.get(sid, 0)
 
     def sellable(self, sid: int) -> int:
         """Return the shares that may be sold in the session."""
@@ -190,11 +195,11 @@ class Book:
         )
 
     def _ex(self, event: ExDividend) -> None:
-        held = self.held(event.sid)
+        held = self.entitled(event.sid)
         withheld = 0
         if self._tax and held:
             withheld = _half_up(held * event.taxed * Fraction(withheld_at_payment(event.record)) * 100)
-            for purchase in self._purchases[event.sid]:
+            for purchase in (purchase for purchase in self._purchases[event.sid] if purchase.day <= event.record):
                 purchase.dividends.append((event.record, event.taxed))
         self._due.append((event.pay, _half_up(held * event.cash * 100) - withheld))
         new = int(held * event.shares)

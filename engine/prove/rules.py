@@ -7,7 +7,7 @@ is an exception, and gets a cause from what the data themselves show; one withou
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -56,7 +56,7 @@ class Cause(StrEnum):
 
 CAUSES = {
     Cause.ONE_FEN: "the record is one fen off the rule",
-    Cause.FIRST_DAY: "a listing day whose issue price is not known",
+    Cause.FIRST_DAY: "a session the rule frees, or whose issue price is not known",
     Cause.NO_PREVIOUS_CLOSE: "no previous close to start from",
     Cause.RESUMPTION: f"a session after {LONG_ABSENCE} or more without trade: the exchange set no limit, or its own",
     Cause.CONVERSION: "the factor changes and the previous close is not adjusted, or the other way round",
@@ -194,14 +194,14 @@ class _Facts:
 
     def moved(self, row: int, sid: int) -> bool:
         """Say whether factor and previous close disagree on whether a corporate action took place."""
+        if not row:
+            return False
         before, after = self.factor[row - 1, sid], self.factor[row, sid]
         expected = self.close[row - 1, sid] * before / after
         return bool(abs(self.pre_close[row, sid] - expected) > 1 + 0.005 * expected)
 
     def other_reference(self, row: int, sid: int) -> bool:
         """Say whether one other reference price gives both recorded limits in the rule's band."""
-        if not self.pre_close[row, sid]:
-            return False
         percent = 100 * self.rule_up[row, sid] / self.pre_close[row, sid] - 100
         near = round(self.up[row, sid] / (1 + percent / 100))
         bases = np.arange(near - 2, near + 3, dtype=np.int64)
@@ -271,17 +271,17 @@ def _cause(facts: _Facts, row: int, sid: int) -> Cause:
     apart = facts.apart(row, sid)
     if facts.other[row, sid] and apart > 1:
         return _cause_of_band(facts, row, sid)
-    tests = (
-        (Cause.NO_PREVIOUS_CLOSE, not facts.pre_close[row, sid]),
-        (Cause.FIRST_DAY, not facts.known[row, sid] or facts.rule_up[row, sid] == NO_LIMIT),
-        (Cause.ONE_FEN, apart == 1),
-        (Cause.RESUMPTION, facts.absence(row, sid) >= LONG_ABSENCE),
-        (Cause.CONVERSION, facts.moved(row, sid)),
-        (Cause.OTHER_REFERENCE, facts.other_reference(row, sid)),
-        (Cause.TRADED_BEYOND, facts.traded_beyond(row, sid)),
-        (Cause.FEW_FEN, apart <= FEW_FEN),
+    tests: tuple[tuple[Cause, Callable[[], bool]], ...] = (
+        (Cause.NO_PREVIOUS_CLOSE, lambda: not facts.pre_close[row, sid]),
+        (Cause.FIRST_DAY, lambda: not facts.known[row, sid] or facts.rule_up[row, sid] == NO_LIMIT),
+        (Cause.ONE_FEN, lambda: apart == 1),
+        (Cause.RESUMPTION, lambda: facts.absence(row, sid) >= LONG_ABSENCE),
+        (Cause.CONVERSION, lambda: facts.moved(row, sid)),
+        (Cause.OTHER_REFERENCE, lambda: facts.other_reference(row, sid)),
+        (Cause.TRADED_BEYOND, lambda: facts.traded_beyond(row, sid)),
+        (Cause.FEW_FEN, lambda: apart <= FEW_FEN),
     )
-    return next((cause for cause, holds in tests if holds), Cause.UNEXPLAINED)
+    return next((cause for cause, holds in tests if holds()), Cause.UNEXPLAINED)
 
 
 def _cause_of_band(facts: _Facts, row: int, sid: int) -> Cause:

@@ -19,7 +19,7 @@ import pytest
 from tests.conftest import Run, ingest
 from tests.markets import COLUMNS, Market, days_between
 
-AUDIT = "false"
+AUDIT = "true"
 """Whether the second book checks the runs."""
 ANCHOR = "601988.SH"
 """A stock of no case that trades in every session, so that every session is one of the bundle."""
