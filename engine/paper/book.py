@@ -199,8 +199,9 @@ class Book:
         withheld = 0
         if self._tax and held:
             withheld = _half_up(held * event.taxed * Fraction(withheld_at_payment(event.record)) * 100)
-            for purchase in (purchase for purchase in self._purchases[event.sid] if purchase.day <= event.record):
-                purchase.dividends.append((event.record, event.taxed))
+            for purchase in self._purchases.get(event.sid, ()):
+                if purchase.day <= event.record:
+                    purchase.dividends.append((event.record, event.taxed))
         self._due.append((event.pay, _half_up(held * event.cash * 100) - withheld))
         new = int(held * event.shares)
         if new:

@@ -93,6 +93,7 @@ class Accounts(RuleBasedStateMachine):
         self.sids = list(range(len(BOARDS)))
         self.prices = {sid: 1000 + 700 * sid for sid in self.sids}
         self.gone_ex: set[int] = set()
+        self.entitled: dict[int, int] = {}
         self.placed = 0
 
     @initialize(
@@ -122,7 +123,7 @@ class Accounts(RuleBasedStateMachine):
     def ex_session(self, place: int, cash: int, tenths: int, taxed: bool, delay: int) -> None:
         """A stock goes ex, once a session: the ledger notes what it owes, and its bonus shares come."""
         sid = self.sids[self._held_place(place)]
-        held = self.holdings.held(sid)
+        held = self.entitled.get(sid, 0)
         if not held or sid in self.gone_ex or not (cash or tenths):
             return
         self.gone_ex.add(sid)
@@ -148,7 +149,7 @@ class Accounts(RuleBasedStateMachine):
         sid = self.sids[self._held_place(place)]
         price = max(self.prices[sid] * share // 100, 1)
         affordable = int(Decimal(repr(self.cash)) / (Decimal(price) / 100))
-        wanted = whole_shares(self.holdings.held(sid), Decimal(tenths) / 10)
+        wanted = whole_shares(self.entitled.get(sid, 0), Decimal(tenths) / 10)
         shares = min(wanted, max(affordable, 0))
         if not shares:
             return
@@ -247,6 +248,7 @@ class Accounts(RuleBasedStateMachine):
         """Open a later session: what is due is paid."""
         self.before, self.day = self.day, self.day + dt.timedelta(days=gap)
         self.gone_ex.clear()
+        self.entitled = {sid: self.holdings.held(sid) for sid in self.sids}
         self.book.apply(Opened(self.day))
         self._pay()
 

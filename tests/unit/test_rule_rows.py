@@ -163,14 +163,10 @@ CHANGES = [
     ("dividend_tax", "up_to_a_month", "2013-01-01", "0.2", "0.1"),
     ("dividend_tax", "up_to_a_year", "2013-01-01", "0.1", "0.1"),
     ("dividend_tax", "longer", "2013-01-01", "0.05", "0.1"),
-    ("dividend_tax", "withheld", "2015-09-07", "0.05", "0.05"),
-    ("dividend_tax", "withheld", "2015-09-10", "0", "0"),
-    ("dividend_tax", "up_to_a_month", "2015-09-07", "0.2", "0.2"),
-    ("dividend_tax", "up_to_a_month", "2015-09-10", "0.2", "0.2"),
-    ("dividend_tax", "up_to_a_year", "2015-09-07", "0.1", "0.1"),
-    ("dividend_tax", "up_to_a_year", "2015-09-10", "0.1", "0.1"),
-    ("dividend_tax", "longer", "2015-09-07", "0.05", "0.05"),
-    ("dividend_tax", "longer", "2015-09-10", "0", "0"),
+    ("dividend_tax", "withheld", "2015-09-09", "0", "0.05"),
+    ("dividend_tax", "up_to_a_month", "2015-09-09", "0.2", "0.2"),
+    ("dividend_tax", "up_to_a_year", "2015-09-09", "0.1", "0.1"),
+    ("dividend_tax", "longer", "2015-09-09", "0", "0.05"),
     # 1.12: what is recovered is the product's own policy (SPEC 9)
     *(("delisting", kind, "2024-01-02", value, value) for kind, value in (
         ("one_yuan", 0), ("market_cap", 0), ("delisting_period", 0), ("unknown", 0), ("absorption", 1))),
