@@ -18,6 +18,8 @@ from engine.files import read_json, write_bytes
 from engine.report import statistics as stats
 
 FILE = "tearsheet.html"
+FLAGSHIP = "momentum_dnn.py"
+"""The one strategy the design's figures speak of (SPEC 12)."""
 _PERCENT = {
     "annual return",
     "annual volatility",
@@ -55,6 +57,7 @@ def _context(folder: Path) -> dict[str, Any]:
     return {
         "manifest": manifest,
         "rows": _figures(own, index, year, stats.win_rate(trips)),
+        "flagship": manifest["strategy"] == FLAGSHIP,
         "expected_period": stats.EXPECTED_PERIOD,
         "year": year,
         "monthly": stats.monthly(sessions, own),
