@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import polars as pl
 from engine.errors import DataNotFit
 from engine.files import read_json, write_bytes
 from engine.report import statistics as stats
+from engine.types import Reason, Side
 
 FILE = "tearsheet.html"
 FLAGSHIP = "momentum_dnn.py"
@@ -62,7 +64,7 @@ def _context(folder: Path) -> dict[str, Any]:
         "year": year,
         "monthly": stats.monthly(sessions, own),
         "yearly_index": {y: row[0] for y, row in stats.monthly(sessions, index).items()},
-        "reasons": stats.by_reason(orders),
+        "reasons": _outcomes(orders),
         "costs": _costs(orders, perf, year),
         "trips": len(trips),
         "equity": plots.equity(
@@ -106,6 +108,42 @@ def _figures(own: Any, index: Any, year: float, win_rate: float) -> list[dict[st
         }
         for name in order
     ]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How much the orders of one reason traded of what they asked for; counts.
+
+    Attributes
+    ----------
+    reason : str
+        Why they ended as they did.
+    nothing, partly, all : int
+        Orders that traded no share, some, all they asked for.
+    buys, sells : int
+        The same orders by side.
+    """
+
+    reason: str
+    nothing: int
+    partly: int
+    all: int
+    buys: int
+    sells: int
+
+
+def _outcomes(orders: pl.DataFrame) -> list[Outcomes]:
+    """Return a row a reason, in the order of the list, reasons without an order left out."""
+    filled, requested = pl.col("filled"), pl.col("requested")
+    counts = orders.group_by("reason").agg(
+        (filled <= 0).sum().alias("nothing"),
+        ((filled > 0) & (filled < requested)).sum().alias("partly"),
+        ((filled > 0) & (filled >= requested)).sum().alias("all"),
+        (pl.col("side") == str(Side.BUY)).sum().alias("buys"),
+        (pl.col("side") == str(Side.SELL)).sum().alias("sells"),
+    )
+    found = {row["reason"]: Outcomes(**row) for row in counts.iter_rows(named=True)}
+    return [found[reason] for reason in Reason if reason in found]
 
 
 def _costs(orders: pl.DataFrame, perf: pl.DataFrame, year: float) -> dict[str, float]:

@@ -1,0 +1,120 @@
+"""What the tear-sheet says, and what it leaves out because it would mislead."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from engine.calendar import sessions
+from engine.files import write_json
+from engine.report.runs import ORDERS, PERF, POSITIONS
+from engine.report.tearsheet import render
+from engine.settings import Settings
+
+ALL = sessions()
+DAYS: list[dt.date] = ALL[(ALL >= np.datetime64("2018-01-02")) & (ALL <= np.datetime64("2018-12-28"))].tolist()
+
+
+def an_order(reason: str, requested: int, filled: int, side: str = "buy") -> dict[str, Any]:
+    fees = {"commission": 5.0, "stamp_duty": 0.0, "transfer_fee": 0.0}
+    when = {"decided": DAYS[0], "session": DAYS[1], "ts_code": "600000.SH"}
+    price = 10.0 if filled else float("nan")
+    return {
+        "order_id": "x",
+        "side": side,
+        "requested": requested,
+        "filled": filled,
+        "price": price,
+        "reason": reason,
+        **when,
+        **fees,
+    }
+
+
+def a_run(folder: Path, length: int = 120, orders: list[dict[str, Any]] | None = None, **manifest: Any) -> Path:
+    """Write a run folder by hand: random returns, one position, the orders given."""
+    days, rng = DAYS[:length], np.random.default_rng(5)
+    values = 1e6 * np.cumprod(1 + rng.normal(0.0005, 0.01, length))
+    perf = {
+        "session": days,
+        "net_value": values,
+        "cash": values * 0.2,
+        "gross": np.full(length, 0.8),
+        "benchmark_return": rng.normal(0, 0.01, length),
+    }
+    placed = [an_order("filled", 100, 100)] if orders is None else orders
+    held = [(day, "600000.SH", 100, 100, 10.0, 10.0) for day in days[1:]]
+    folder.mkdir(parents=True)
+    pl.DataFrame(perf, schema=PERF).write_parquet(folder / "perf.parquet")
+    pl.DataFrame(placed, schema=ORDERS).write_parquet(folder / "orders.parquet")
+    pl.DataFrame(held, schema=POSITIONS, orient="row").write_parquet(folder / "positions.parquet")
+    common = {
+        "id": folder.name,
+        "made": "2026-01-05T10:00:00+08:00",
+        "strategy": "mine.py",
+        "code_id": "c",
+        "data_id": "d",
+        "data_label": "",
+        "start": days[0].isoformat(),
+        "end": days[-1].isoformat(),
+        "sessions": length,
+        "capital": 1e6,
+        "final_net_value": float(values[-1]),
+        "fills": sum(order["filled"] > 0 for order in placed),
+        "reasons": {"filled": len(placed)},
+        "written_down": [],
+        "models": [],
+        "seed": 0,
+        "settings": Settings(home=Path("home")).model_dump(mode="json", exclude={"home"}),
+    }
+    write_json(folder / "manifest.json", common | manifest)
+    return folder
+
+
+def page_of(folder: Path) -> str:
+    return render(folder).read_text("utf-8")
+
+
+def said(page: str) -> str:
+    """Return the text of a page without its tags and plots."""
+    without_plots = re.sub(r"<(svg|style).*?</\1>", "", page, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", without_plots).split())
+
+
+@pytest.mark.parametrize(("strategy", "shown"), [("momentum_dnn.py", True), ("mine.py", False)])
+def test_the_design_s_figures_stand_on_the_flagship_s_page_only(tmp_path, strategy, shown):
+    text = said(page_of(a_run(tmp_path / "run", strategy=strategy)))
+    assert ("the design's figures for its own strategy, 2018 to 2024" in text) is shown
+    assert ("28.5 %" in text) is shown
+    assert "expected by the design" not in text
+
+
+def rows_of(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the table below a heading."""
+    table = re.search(rf"{heading}</h2>.*?<tbody>(.*?)</tbody>", page, re.DOTALL)
+    assert table
+    rows = re.findall(r"<tr>(.*?)</tr>", table[1], re.DOTALL)
+    return [[re.sub("<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", row)] for row in rows]
+
+
+def test_orders_are_counted_by_how_much_they_traded(tmp_path):
+    orders = [
+        an_order("filled", 100, 100),
+        an_order("lot", 250, 200),
+        an_order("lot", 1250, 1200, "sell"),
+        an_order("lot", 50, 0),
+        an_order("limit_up", 100, 0),
+    ]
+    page = page_of(a_run(tmp_path / "run", orders=orders))
+    assert rows_of(page, "What became of the orders") == [
+        ["filled", "", "", "1", "1", "0"],
+        ["limit_up", "1", "", "", "1", "0"],
+        ["lot", "1", "2", "", "2", "1"],
+    ]
+    assert "usual and no failure" in said(page)
