@@ -55,6 +55,7 @@ def _context(folder: Path) -> dict[str, Any]:
     year = stats.sessions_a_year(sessions[0], sessions[-1])
     trips = stats.round_trips(orders, positions, sessions.to_list())
     names = perf.join(positions.group_by("session").agg(pl.len().alias("names")), on="session", how="left")
+    index_name = manifest["settings"]["labels"]["index"]
     days = [dt.datetime.combine(day, dt.time()) for day in sessions]
     return {
         "manifest": manifest,
@@ -67,10 +68,8 @@ def _context(folder: Path) -> dict[str, Any]:
         "reasons": _outcomes(orders),
         "costs": _costs(orders, perf, year),
         "trips": len(trips),
-        "equity": plots.equity(
-            days, np.cumprod(1 + own), np.cumprod(1 + index), manifest["settings"]["labels"]["index"]
-        ),
-        "drawdown": plots.drawdowns(days, stats.drawdown(own), stats.drawdown(index)),
+        "equity": plots.equity(days, np.cumprod(1 + own), np.cumprod(1 + index), index_name),
+        "drawdown": plots.drawdowns(days, stats.drawdown(own), stats.drawdown(index), index_name),
         "exposure": plots.exposure(days, perf["gross"].to_numpy(), names["names"].fill_null(0).to_numpy()),
         "settings": _flat(manifest["settings"]),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.figure import Figure
 
 from engine.calendar import sessions
 from engine.files import write_json
+from engine.report import plots
 from engine.report.runs import ORDERS, PERF, POSITIONS
 from engine.report.tearsheet import render
 from engine.settings import Settings
@@ -118,3 +121,34 @@ def test_orders_are_counted_by_how_much_they_traded(tmp_path):
         ["lot", "1", "2", "", "2", "1"],
     ]
     assert "usual and no failure" in said(page)
+
+
+def dates_of(sessions: list[dt.datetime]) -> list[Any]:
+    """Return the extents of the dates below a plot, left to right."""
+    figure = Figure(figsize=(9.6, 2.3))
+    axes = figure.subplots()
+    plots._date_axis(axes, sessions)
+    figure.canvas.draw()
+    labels = [label for label in axes.get_xticklabels() if label.get_text()]
+    return sorted((label.get_window_extent() for label in labels), key=lambda extent: extent.x0)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 8, 13, 20, 31, 45, 60, 80, 100, 130, 180, 242, 300, 500, 1700, 2500])
+def test_dates_stand_apart_whatever_the_length_of_the_run(length):
+    days = [dt.datetime.combine(day, dt.time()) for day in ALL[6500 : 6500 + length].tolist()]
+    extents = dates_of(days)
+    assert 1 <= len(extents) <= 9
+    assert all(left.x1 + 8 < right.x0 for left, right in itertools.pairwise(extents))
+
+
+def test_every_plot_names_its_lines_above_and_has_the_same_edges(tmp_path):
+    three = re.findall(r"<svg.*?</svg>", page_of(a_run(tmp_path / "run")), re.DOTALL)
+    growth, fall, held = three
+    for plot in (growth, fall):
+        assert "strategy</text>" in plot
+        assert "000905.SH</text>" in plot
+    assert "names held, right</text>" in held
+    edges = {tuple(re.findall(r'id="patch_2">\s*<path d="M ([\d.]+) [\d.]+ *\nL ([\d.]+)', plot)) for plot in three}
+    ticks = {tuple(re.findall(r'<use xlink:href="#\w+" x="([\d.]+)"', plot)[:3]) for plot in three}
+    assert all(len(edge) == 1 for edge in edges)
+    assert len(edges) == len(ticks) == 1
