@@ -14,6 +14,7 @@ import jinja2
 import numpy as np
 import polars as pl
 
+from engine import calendar
 from engine.errors import DataNotFit
 from engine.files import read_json, write_bytes
 from engine.report import statistics as stats
@@ -22,6 +23,9 @@ from engine.types import Reason, Side
 FILE = "tearsheet.html"
 FLAGSHIP = "momentum_dnn.py"
 """The one strategy the design's figures speak of (SPEC 12)."""
+SHORT = 60
+"""Sessions under which nothing is annualised: a few weeks blown up to a year say nothing of a year."""
+_ANNUALISED = {"annual return", "annual volatility", "Sharpe ratio", "Sortino ratio"}
 _PERCENT = {
     "annual return",
     "annual volatility",
@@ -45,6 +49,35 @@ def render(folder: Path) -> Path:
     return folder / FILE
 
 
+def no_order(manifest: dict[str, Any], orders: pl.DataFrame, data_start: dt.date | None = None) -> str | None:
+    """Return what to tell about a run that placed no order, None if it placed one.
+
+    Parameters
+    ----------
+    manifest : dict
+        Of the run.
+    orders : DataFrame
+        Of the run.
+    data_start : date, optional
+        First session of the data; by default ``data_start`` of the manifest, if it has one.
+    """
+    if orders.height:
+        return None
+    least = int(manifest["settings"]["universe"]["minimum_sessions"])
+    rule = f"a stock joins the universe {least - 1} sessions after its first bar (setting universe.minimum_sessions)"
+    begins = data_start.isoformat() if data_start else manifest.get("data_start")
+    if begins is None:
+        return f"No order was placed. If the run begins soon after the data do: {rule}."
+    days = calendar.sessions()
+    joins = int(np.searchsorted(days, np.datetime64(begins, "D"))) + least - 1
+    if joins >= len(days) or days[joins] <= np.datetime64(manifest["start"], "D"):
+        return "No order was placed. The strategy asked for none: is its selection empty, does its script order?"
+    return (
+        f"No order was placed. The likely cause: the data begin {begins}, and {rule}, so none is a member before"
+        f" {days[joins]}. Run later sessions, or import earlier data."
+    )
+
+
 def _context(folder: Path) -> dict[str, Any]:
     from engine.report import plots
 
@@ -60,6 +93,8 @@ def _context(folder: Path) -> dict[str, Any]:
     return {
         "manifest": manifest,
         "rows": _figures(own, index, year, stats.win_rate(trips)),
+        "warning": no_order(manifest, orders),
+        "short": SHORT if perf.height < SHORT else None,
         "flagship": manifest["strategy"] == FLAGSHIP,
         "expected_period": stats.EXPECTED_PERIOD,
         "year": year,
@@ -95,6 +130,10 @@ def _figures(own: Any, index: Any, year: float, win_rate: float) -> list[dict[st
         "Sharpe ratio": partial(empyrical.sharpe_ratio, annualization=year),
         "maximum drawdown": empyrical.max_drawdown,
     }
+    if len(own) < SHORT:
+        measured |= dict.fromkeys(_ANNUALISED, math.nan)
+        benchmark |= dict.fromkeys(_ANNUALISED, math.nan)
+        resampled = {name: statistic for name, statistic in resampled.items() if name not in _ANNUALISED}
     order = [*stats.EXPECTED, *(name for name in measured if name not in stats.EXPECTED)]
     return [
         {
@@ -146,7 +185,8 @@ def _outcomes(orders: pl.DataFrame) -> list[Outcomes]:
 
 
 def _costs(orders: pl.DataFrame, perf: pl.DataFrame, year: float) -> dict[str, float]:
-    years, mean_value = perf.height / year, float(perf["net_value"].mean() or 0.0)  # type: ignore[arg-type]
+    years = perf.height / year if perf.height >= SHORT else math.nan
+    mean_value = float(perf["net_value"].mean() or 0.0)  # type: ignore[arg-type]
     traded = stats.traded_value(orders)
     fees = {name.replace("_", " "): float(orders[name].sum()) for name in ("commission", "stamp_duty", "transfer_fee")}
     return fees | {

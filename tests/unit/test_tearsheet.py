@@ -152,3 +152,56 @@ def test_every_plot_names_its_lines_above_and_has_the_same_edges(tmp_path):
     ticks = {tuple(re.findall(r'<use xlink:href="#\w+" x="([\d.]+)"', plot)[:3]) for plot in three}
     assert all(len(edge) == 1 for edge in edges)
     assert len(edges) == len(ticks) == 1
+
+
+def test_whatever_is_wide_scrolls_by_itself(tmp_path):
+    lost = [["2018-02-01", "600000.SH", 100, 1.5]]
+    page = page_of(a_run(tmp_path / "run", written_down=lost))
+    body = page[page.index("<body") :]
+    assert (
+        body.count("<table") + body.count("<svg") == len(re.findall(r'<div class="wide">\s*<(?:table|svg)', body)) == 9
+    )
+    assert "minmax(0, 1fr)" in page
+
+
+def results_of(page: str) -> dict[str, list[str]]:
+    return {name.strip(): [cell.strip() for cell in cells] for name, *cells in rows_of(page, "Result")}
+
+
+@pytest.mark.parametrize(("length", "shown"), [(1, False), (59, False), (60, True)])
+def test_a_short_run_has_no_annualised_figures(tmp_path, length, shown):
+    page = page_of(a_run(tmp_path / "run", length=length))
+    found = results_of(page)
+    for name in ("annual return", "annual volatility", "Sharpe ratio", "Sortino ratio"):
+        measured, interval, benchmark = found[name]
+        assert (measured != "–") is shown
+        assert (benchmark != "–") is shown
+        assert bool(interval) is (shown and name != "Sortino ratio")
+    assert found["total return"][0] != "–"
+    assert found["maximum drawdown"][0] != "–"
+    assert ("Annualised figures are left out (–) under 60 sessions" in said(page)) is not shown
+
+
+def test_the_win_rate_says_what_it_is_a_share_of(tmp_path):
+    text = said(page_of(a_run(tmp_path / "run")))
+    assert "Win rate: share of the 0 closed round trips that made a profit" in text
+
+
+@pytest.mark.parametrize(
+    ("data_start", "says"),
+    [
+        ("2017-06-01", "none is a member before 2018-05-24"),
+        (None, "a stock joins the universe 240 sessions after its first bar"),
+        ("2010-01-04", None),
+    ],
+)
+def test_a_run_without_an_order_says_so(tmp_path, data_start, says):
+    more = {"data_start": data_start} if data_start else {}
+    text = said(page_of(a_run(tmp_path / "run", orders=[], **more)))
+    assert "No order was placed" in text
+    assert ("universe.minimum_sessions" in text.split("What this run was")[0]) is bool(says)
+    assert says is None or says in text
+
+
+def test_a_run_with_an_order_has_no_such_warning(tmp_path):
+    assert "No order was placed" not in said(page_of(a_run(tmp_path / "run", data_start="2017-06-01")))
