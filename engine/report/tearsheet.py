@@ -114,10 +114,14 @@ def _read(folder: Path) -> tuple[dict[str, Any], pl.DataFrame, pl.DataFrame, pl.
     try:
         frames = (pl.read_parquet(folder / f"{name}.parquet") for name in ("perf", "orders", "positions"))
         return read_json(folder / "manifest.json"), *frames
+    except FileNotFoundError as error:
+        raise _unfinished(folder, f"it has no {Path(error.filename or 'manifest.json').name}") from None
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise DataNotFit(
-            f"{folder} is no finished run", str(error).splitlines()[0], "Name a folder below runs, or run it again."
-        ) from None
+        raise _unfinished(folder, str(error).splitlines()[0]) from None
+
+
+def _unfinished(folder: Path, why: str) -> DataNotFit:
+    return DataNotFit(f"{folder} is no finished run", why, "Name a folder below runs, or run it again.")
 
 
 def _figures(own: Any, index: Any, year: float, win_rate: float) -> list[dict[str, Any]]:
