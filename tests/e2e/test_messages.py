@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,3 +206,9 @@ def test_lines_are_said_in_the_order_of_their_keys():
     for key, so_far in (("b", ""), ("a", "ab"), ("d", "ab"), ("c", "abcd")):
         lines.say(key, key)
         assert "".join(said) == so_far
+
+
+def test_make_says_that_installing_takes_minutes_before_it_does():
+    root = Path(__file__).parents[2]
+    planned = subprocess.run(["make", "-n", "-B", "demo"], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert planned.index("several minutes") < planned.index("pip install")

@@ -113,3 +113,14 @@ def test_months_of_a_range():
 def test_months_badly_written(start, end):
     with pytest.raises(UsageError):
         list(months(start, end))
+
+
+def test_the_months_of_2018_need_the_data_the_readme_says():
+    def first_of_training(begins: str) -> int:
+        days = ALL[(ALL >= np.datetime64(begins)) & (ALL <= np.datetime64("2018-12-28"))]
+        return window("2018-01", days, 240, LAG, S).train.first
+
+    assert first_of_training("2013-05-01") == 240
+    assert first_of_training("2012-05-01") > 240  # all four years it wants
+    with pytest.raises(NotEnoughHistory):
+        first_of_training("2013-06-01")
