@@ -9,6 +9,7 @@ help:                ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .venv/base: setup.cfg pyproject.toml constraints.txt
+	@echo "Setting up .venv; downloading and installing (torch among others) takes several minutes ..."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	touch $@

@@ -15,6 +15,7 @@
     │   ├── NotEnoughHistory            a training window is shorter than it may be
     │   └── NoModel                     no usable model for a date
     ├── ProofFailed            exit 4   the product's check of itself failed
+    ├── ScriptFailed           exit 1   an exception in the user's own script
     └── Halted                 exit 5   halted, or another process holds the lock
 
 They derive from ``click.ClickException``, so that the stock ``zipline`` command prints them in one line too.
@@ -49,6 +50,10 @@ class AshareError(click.ClickException):
 
     def __reduce__(self) -> tuple[type[AshareError], tuple[str, str, str]]:
         return type(self), (self.what, self.why, self.mend)
+
+
+class ScriptFailed(AshareError):
+    """An exception in the user's own script."""
 
 
 class UsageError(AshareError):

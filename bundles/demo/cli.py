@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from engine.errors import UsageError
+
 MARKER = ".ashare-demo"
 MONTHS = ("2023-01", "2023-12")
 SESSIONS = ("2023-01-03", "2023-12-29")
@@ -47,13 +49,19 @@ def demo(noise: bool, folder: Path) -> None:
 
 def _fresh(folder: Path) -> Path:
     """Empty the demo's folder; a folder that is not the demo's is left alone."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
-        raise click.UsageError(f"{folder} is not empty and no demo made it. Name another with --folder.")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / MARKER).touch()
-    (folder / "ashare.toml").write_text(SETTINGS, "utf-8")
+    try:
+        if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+            raise UsageError(f"the demo cannot use {folder}", "it is not empty and no demo made it", _ANOTHER)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / MARKER).touch()
+        (folder / "ashare.toml").write_text(SETTINGS, "utf-8")
+    except OSError as error:
+        raise UsageError(f"the demo cannot use {folder}", error.strerror or str(error), _ANOTHER) from None
     return folder
+
+
+_ANOTHER = "Name another folder with --folder."
 
 
 def _market(folder: Path, noise: bool) -> dict[str, Any]:

@@ -8,13 +8,35 @@ from contextlib import contextmanager
 
 import click
 
+from engine.errors import UsageError
 
-def a_day(text: str) -> str:
-    """Return a day written YYYY-MM-DD or YYYYMMDD as YYYY-MM-DD, or refuse it."""
-    try:
-        return dt.date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no day; write it YYYY-MM-DD.") from None
+
+class Day(click.ParamType):
+    """A day written YYYY-MM-DD or YYYYMMDD; commands get it as YYYY-MM-DD."""
+
+    name = "day"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the day, or refuse it with the command's own usage."""
+        try:
+            return dt.date.fromisoformat(value).isoformat()
+        except ValueError:
+            self.fail(f"{value!r} is no day; write it YYYY-MM-DD.", param, ctx)
+
+
+DAY = Day()
+
+
+def in_order(start: str, end: str) -> None:
+    """Refuse a range that ends before it begins.
+
+    Raises
+    ------
+    UsageError
+        It does.
+    """
+    if start > end:
+        raise UsageError(f"the range {start} to {end} is empty", "it ends before it begins", "Swap the two.")
 
 
 @contextmanager

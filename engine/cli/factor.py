@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from engine.cli.common import DAY, in_order, progress_bar
+from engine.errors import OutsideData, UsageError
+
 
 @click.group()
 def factor() -> None:
@@ -13,8 +16,8 @@ def factor() -> None:
 
 
 @factor.command()
-@click.option("--from", "start", required=True, help="First day, YYYY-MM-DD.")
-@click.option("--to", "end", required=True, help="Last day, YYYY-MM-DD.")
+@click.option("--from", "start", required=True, type=DAY, help="First day, YYYY-MM-DD.")
+@click.option("--to", "end", required=True, type=DAY, help="Last day, YYYY-MM-DD.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A Parquet file.")
 @click.option("-b", "--bundle", default="ashare", show_default=True)
 def export(start: str, end: str, out: Path, bundle: str) -> None:
@@ -22,8 +25,6 @@ def export(start: str, end: str, out: Path, bundle: str) -> None:
     import pyarrow.parquet as pq
 
     from engine import settings
-    from engine.cli.common import a_day, progress_bar
-    from engine.errors import OutsideData
     from engine.files import replaced_file
     from engine.host.registration import install
     from engine.panels.bundle import open_bundle
@@ -31,9 +32,11 @@ def export(start: str, end: str, out: Path, bundle: str) -> None:
     from engine.pipeline.factors import NAMES
     from engine.pipeline.research import CHUNK, rows_between
 
+    in_order(start, end)
+    _require_folder(out)
     install()
     opened, values = open_bundle(bundle), settings.load()
-    first, last = rows_between(opened, a_day(start), a_day(end))
+    first, last = rows_between(opened, start, end)
     coverage, writer = Coverage(), None
     with replaced_file(out) as beside, progress_bar("factors", -(-(last - first + 1) // CHUNK)) as advance:
         for frame in factor_frames(opened, values, first, last, coverage):
@@ -53,5 +56,13 @@ def export(start: str, end: str, out: Path, bundle: str) -> None:
         share, at = coverage.lowest(name)
         day = opened.panels.days[first + at]
         click.echo(f"{name:<16}{coverage.share(name):>7.1%} of members have a value, fewest {share:.1%} on {day}")
-    click.echo(f"{coverage.without_market_cap:,} stock-days were out for want of a market cap")
+    if missing := coverage.without_market_cap:
+        rows = "1 row of a stock" if missing == 1 else f"{missing:,} rows of stocks"
+        click.echo(f"left out: {rows} whose market cap is not known on the day (daily_basic has no total_mv)")
     click.echo(f"{sum(coverage.members):,} rows, {len(coverage.members):,} sessions: {out}")
+
+
+def _require_folder(out: Path) -> None:
+    """Refuse a file in a folder that is not there, before any work is done for it."""
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"{out} cannot be written", f"there is no folder {out.absolute().parent}", "Make it first.")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable
+
 import click
 
 
@@ -32,12 +35,35 @@ def train(start: str, end: str, bundle: str, jobs: int | None) -> None:
     codes = sorted({opened.panels.assets[sid].ts_code for _, sid in losses})
     click.echo(f"{len(samples.rows):,} samples; {len(codes)} stocks are delisted inside a label: {', '.join(codes)}")
     with progress_bar("months", len(sought)) as advance:
+        lines = InOrder(wanted, click.echo)
 
         def done(entry: Entry, fresh: bool) -> None:
             advance()
-            click.echo(describe(entry) + ("" if fresh else "  (was there)"))
+            lines.say(entry.month, describe(entry) + ("" if fresh else "  (was there)"))
 
         train_months(sought, opened, folder, values, jobs or cores(), done)
+
+
+class InOrder:
+    """Says a line a key in the order of the keys, each as soon as those before it were said.
+
+    Parameters
+    ----------
+    keys : iterable of str
+        Each has one line.
+    echo : callable
+        Says a line.
+    """
+
+    def __init__(self, keys: Iterable[str], echo: Callable[[str], None]) -> None:
+        self._left, self._echo = deque(keys), echo
+        self._lines: dict[str, str] = {}
+
+    def say(self, key: str, line: str) -> None:
+        """Take the line of a key."""
+        self._lines[key] = line
+        while self._left and self._left[0] in self._lines:
+            self._echo(self._lines.pop(self._left.popleft()))
 
 
 def describe(entry: object) -> str:

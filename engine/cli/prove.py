@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import a_day
+from engine.cli.common import DAY
 
 
 @click.group()
@@ -56,7 +56,7 @@ def prove_rules(bundle: str, out: Path | None) -> None:
 
 @click.command()
 @click.argument("ts_code")
-@click.argument("day")
+@click.argument("day", type=DAY)
 @click.option("--st", is_flag=True, help="The stock is specially treated.")
 def rules(ts_code: str, day: str, st: bool) -> None:
     """Show the rules that hold for a stock on a day, each with its source."""
@@ -65,7 +65,7 @@ def rules(ts_code: str, day: str, st: bool) -> None:
     from engine.market.tables import table
     from engine.types import Standing
 
-    date, board, exchange = dt.date.fromisoformat(a_day(day)), board_of(ts_code), exchange_of(ts_code)
+    date, board, exchange = dt.date.fromisoformat(day), board_of(ts_code), exchange_of(ts_code)
     standing = Standing.RISK_WARNED if st else Standing.ORDINARY
     click.echo(f"{ts_code} on {date}: {board}, {standing.replace('_', ' ')}")
     shown = [

@@ -17,12 +17,13 @@ import pandas as pd
 from zipline.algorithm import TradingAlgorithm
 from zipline.data import bundles
 from zipline.data.bundles import core
+from zipline.data.bundles.core import UnknownBundle
 from zipline.data.data_portal import DataPortal
 from zipline.utils import run_algo
 
 from engine import calendar
 from engine import settings as settings_module
-from engine.errors import DataNotFit
+from engine.errors import DataNotFit, NoBundle
 from engine.host.algorithm import AShareAlgorithm
 from engine.host.portal import AShareDataPortal
 from engine.panels.bars import NoMinuteBars, PanelBarReader
@@ -60,7 +61,12 @@ def _register(entry: EntryPoint) -> None:
 def load(name: str, environ: Mapping[str, str] = os.environ, timestamp: pd.Timestamp | None = None) -> Any:
     """Open a bundle: ours from its panels, any other as zipline does."""
     if name not in _ours:
-        return _stock_load(name, environ, timestamp)
+        try:
+            return _stock_load(name, environ, timestamp)
+        except (UnknownBundle, ValueError) as error:
+            raise NoBundle(
+                f"bundle {name!r} cannot be opened", str(error).splitlines()[0], f"Ours is {', '.join(_ours)}: add -b."
+            ) from None
     bundle = open_bundle(name, timestamp, environ)
     bundle.asset_finder.panels = bundle.panels  # for resolve_benchmark, which is handed nothing else of ours
     return core.BundleData(

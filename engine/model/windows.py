@@ -102,29 +102,79 @@ def window(month: str, days: Days, first_sample: int, label_lag: int, settings: 
     NotEnoughHistory
         There are fewer years of samples than the least.
     """
+    known_until = _row_before(month, days)
+    made = _long_enough(month, known_until, days, first_sample, label_lag, settings)
+    if made is None:
+        raise _too_late(month, known_until, days, first_sample, label_lag, settings)
+    return made
+
+
+def first_trainable(month: str, days: Days, first_sample: int, label_lag: int, settings: ModelSettings) -> str | None:
+    """Return the first month from ``month`` on with enough years of samples; None if the data end before it."""
+    after_the_last = str((pd.Timestamp(days[-1]) + pd.DateOffset(months=1)).to_period("M"))
+    for candidate in months(month, max(month, after_the_last)):
+        known_until = int(np.searchsorted(days, np.datetime64(f"{candidate}-01", "D"))) - 1
+        if _long_enough(candidate, known_until, days, first_sample, label_lag, settings):
+            return candidate
+    return None
+
+
+def _row_before(month: str, days: Days) -> int:
+    """Return the row of the last session before a month, or refuse the month the bundle does not reach."""
     begins = np.datetime64(f"{month}-01", "D")
-    known_until = int(np.searchsorted(days, begins)) - 1
+    row = int(np.searchsorted(days, begins)) - 1
     everything = calendar.sessions()
-    if known_until < 0 or days[known_until] != everything[np.searchsorted(everything, begins) - 1]:
+    if row < 0 or days[row] != everything[np.searchsorted(everything, begins) - 1]:
         raise OutsideData(
             f"no model can be trained for {month}",
             f"the bundle holds the sessions {days[0]} to {days[-1]}",
             "Choose months inside it, or import more data and ingest again.",
         )
-    last_validation = known_until - label_lag
-    first_validation = _row_back(days, last_validation, pd.DateOffset(months=settings.validation_months))
-    last_train = first_validation - label_lag - 1
-    first_train = max(_row_back(days, last_train, pd.DateOffset(years=settings.train_years)), first_sample)
-    if last_train < 0 or first_train > _row_back(days, last_train, pd.DateOffset(years=settings.minimum_years)):
-        raise NotEnoughHistory(
-            f"no model can be trained for {month}",
-            f"its training decisions would begin {days[first_sample]}, less than {settings.minimum_years} years before"
-            f" {days[max(last_train, 0)]}",
-            "Start with a later month, or import earlier data.",
-        )
-    return Window(
-        month, known_until, Interval(first_train, last_train), Interval(first_validation, last_validation), label_lag
+    return row
+
+
+def _long_enough(
+    month: str, known_until: int, days: Days, first_sample: int, label_lag: int, settings: ModelSettings
+) -> Window | None:
+    """Return the window of a month, None where it would have fewer years of samples than the least."""
+    validation = _validation(known_until, days, label_lag, settings)
+    last = validation.first - label_lag - 1
+    first = max(_row_back(days, last, pd.DateOffset(years=settings.train_years)), first_sample)
+    if last < 0 or first > _row_back(days, last, pd.DateOffset(years=settings.minimum_years)):
+        return None
+    return Window(month, known_until, Interval(first, last), validation, label_lag)
+
+
+def _validation(known_until: int, days: Days, label_lag: int, settings: ModelSettings) -> Interval:
+    last = known_until - label_lag
+    return Interval(_row_back(days, last, pd.DateOffset(months=settings.validation_months)), last)
+
+
+def _too_late(
+    month: str, known_until: int, days: Days, first_sample: int, label_lag: int, settings: ModelSettings
+) -> NotEnoughHistory:
+    """Return the refusal of a month, with the first month that these data can train and the data it would need."""
+    years, last = settings.minimum_years, _validation(known_until, days, label_lag, settings).first - label_lag - 1
+    until = f" until {days[last]}" if last >= 0 else ""
+    possible = first_trainable(month, days, first_sample, label_lag, settings)
+    earlier = f"import data from {_needed_from(month, days, first_sample, label_lag, settings)} or before"
+    return NotEnoughHistory(
+        f"no model can be trained for {month}",
+        f"it learns from at least {years} years of decisions{until}, and these data ({days[0]} to {days[-1]}) allow"
+        f" the first decision on {days[first_sample]}",
+        f"The first month they can train is {possible}: start there, or {earlier}."
+        if possible
+        else f"They can train no month: {earlier}.",
     )
+
+
+def _needed_from(month: str, days: Days, first_sample: int, label_lag: int, settings: ModelSettings) -> str:
+    """Return about when data would have to begin for a month, YYYY-MM: the same sessions before the first sample."""
+    everything = calendar.sessions()
+    known_until = int(np.searchsorted(everything, np.datetime64(f"{month}-01", "D"))) - 1
+    last = _validation(known_until, everything, label_lag, settings).first - label_lag - 1
+    first = _row_back(everything, last, pd.DateOffset(years=settings.minimum_years)) - first_sample
+    return str(everything[max(first, 0)].astype("datetime64[M]"))
 
 
 def _row_back(days: Days, row: int, offset: pd.DateOffset) -> int:

@@ -266,6 +266,7 @@ def _manifest(record: RunRecord, orders: pl.DataFrame, made: dt.datetime) -> dic
         "script_sha256": script_id,
         "code_id": code_id(),
         "data_id": record.panels.data_id,
+        "data_start": str(record.panels.days[0]),
         "data_label": record.panels.manifest.get("label", ""),
         "start": closes[0][0].isoformat(),
         "end": closes[-1][0].isoformat(),

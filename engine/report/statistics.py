@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 
 from engine import calendar
-from engine.types import Reason, Side
+from engine.types import Side
 
 Floats = npt.NDArray[np.float64]
 
@@ -178,13 +178,6 @@ def drawdown(daily: Floats) -> Floats:
     """Return net value against its running maximum, the starting capital included."""
     growth = np.concatenate([[1.0], np.cumprod(1.0 + daily)])
     return (growth / np.maximum.accumulate(growth) - 1.0)[1:]
-
-
-def by_reason(orders: pl.DataFrame) -> list[tuple[str, int, int]]:
-    """Return each reason with its number of buys and sells, in the order of the list, empty ones left out."""
-    counts = {(reason, side): n for reason, side, n in orders.group_by("reason", "side").agg(pl.len()).iter_rows()}
-    rows = [(str(reason), counts.get((reason, "buy"), 0), counts.get((reason, "sell"), 0)) for reason in Reason]
-    return [row for row in rows if row[1] or row[2]]
 
 
 def traded_value(orders: pl.DataFrame) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,19 @@ import jinja2
 import numpy as np
 import polars as pl
 
+from engine import calendar
 from engine.errors import DataNotFit
 from engine.files import read_json, write_bytes
 from engine.report import statistics as stats
+from engine.report.envelope import read_envelope
+from engine.types import Reason, Side
 
 FILE = "tearsheet.html"
+FLAGSHIP = "momentum_dnn.py"
+"""The strategy the design's figures speak of (SPEC 12); a copy of it is known by the models it used."""
+SHORT = 60
+"""Sessions under which nothing is annualised: a few weeks blown up to a year say nothing of a year."""
+_ANNUALISED = {"annual return", "annual volatility", "Sharpe ratio", "Sortino ratio"}
 _PERCENT = {
     "annual return",
     "annual volatility",
@@ -41,6 +50,35 @@ def render(folder: Path) -> Path:
     return folder / FILE
 
 
+def no_order(manifest: dict[str, Any], orders: pl.DataFrame, data_start: dt.date | None = None) -> str | None:
+    """Return what to tell about a run that placed no order, None if it placed one.
+
+    Parameters
+    ----------
+    manifest : dict
+        Of the run.
+    orders : DataFrame
+        Of the run.
+    data_start : date, optional
+        First session of the data; by default ``data_start`` of the manifest, if it has one.
+    """
+    if orders.height:
+        return None
+    least = int(manifest["settings"]["universe"]["minimum_sessions"])
+    rule = f"a stock joins the universe {least - 1} sessions after its first bar (setting universe.minimum_sessions)"
+    begins = data_start.isoformat() if data_start else manifest.get("data_start")
+    if begins is None:
+        return f"No order was placed. If the run begins soon after the data do: {rule}."
+    days = calendar.sessions()
+    joins = int(np.searchsorted(days, np.datetime64(begins, "D"))) + least - 1
+    if joins >= len(days) or days[joins] <= np.datetime64(manifest["start"], "D"):
+        return "No order was placed. The strategy asked for none: is its selection empty, does its script order?"
+    return (
+        f"No order was placed. The likely cause: the data begin {begins}, and {rule}, so none is a member before"
+        f" {days[joins]}. Run later sessions, or import earlier data."
+    )
+
+
 def _context(folder: Path) -> dict[str, Any]:
     from engine.report import plots
 
@@ -51,23 +89,26 @@ def _context(folder: Path) -> dict[str, Any]:
     year = stats.sessions_a_year(sessions[0], sessions[-1])
     trips = stats.round_trips(orders, positions, sessions.to_list(), manifest["renamed"])
     names = perf.join(positions.group_by("session").agg(pl.len().alias("names")), on="session", how="left")
+    index_name = manifest["settings"]["labels"]["index"]
     days = [dt.datetime.combine(day, dt.time()) for day in sessions]
     return {
         "manifest": manifest,
         "rows": _figures(own, index, year, stats.win_rate(trips)),
+        "warning": no_order(manifest, orders),
+        "short": SHORT if perf.height < SHORT else None,
+        "flagship": manifest["strategy"] == FLAGSHIP or bool(manifest["models"]),
+        "envelope": read_envelope(folder),
         "expected_period": stats.EXPECTED_PERIOD,
         "year": year,
         "resamples": stats.RESAMPLES,
         "block": stats.BLOCK,
         "monthly": stats.monthly(sessions, own),
         "yearly_index": {y: row[0] for y, row in stats.monthly(sessions, index).items()},
-        "reasons": stats.by_reason(orders),
+        "reasons": _outcomes(orders),
         "costs": _costs(orders, perf, year),
         "trips": len(trips),
-        "equity": plots.equity(
-            days, np.cumprod(1 + own), np.cumprod(1 + index), manifest["settings"]["labels"]["index"]
-        ),
-        "drawdown": plots.drawdowns(days, stats.drawdown(own), stats.drawdown(index)),
+        "equity": plots.equity(days, np.cumprod(1 + own), np.cumprod(1 + index), index_name),
+        "drawdown": plots.drawdowns(days, stats.drawdown(own), stats.drawdown(index), index_name),
         "exposure": plots.exposure(days, perf["gross"].to_numpy(), names["names"].fill_null(0).to_numpy()),
         "settings": _flat(manifest["settings"]),
     }
@@ -77,10 +118,14 @@ def _read(folder: Path) -> tuple[dict[str, Any], pl.DataFrame, pl.DataFrame, pl.
     try:
         frames = (pl.read_parquet(folder / f"{name}.parquet") for name in ("perf", "orders", "positions"))
         return read_json(folder / "manifest.json"), *frames
+    except FileNotFoundError as error:
+        raise _unfinished(folder, f"it has no {Path(error.filename or 'manifest.json').name}") from None
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise DataNotFit(
-            f"{folder} is no finished run", str(error).splitlines()[0], "Name a folder below runs, or run it again."
-        ) from None
+        raise _unfinished(folder, str(error).splitlines()[0]) from None
+
+
+def _unfinished(folder: Path, why: str) -> DataNotFit:
+    return DataNotFit(f"{folder} is no finished run", why, "Name a folder below runs, or run it again.")
 
 
 def _figures(own: Any, index: Any, year: float, win_rate: float) -> list[dict[str, Any]]:
@@ -93,6 +138,10 @@ def _figures(own: Any, index: Any, year: float, win_rate: float) -> list[dict[st
         "Sharpe ratio": partial(empyrical.sharpe_ratio, annualization=year),
         "maximum drawdown": empyrical.max_drawdown,
     }
+    if len(own) < SHORT:
+        measured |= dict.fromkeys(_ANNUALISED, math.nan)
+        benchmark |= dict.fromkeys(_ANNUALISED, math.nan)
+        resampled = {name: statistic for name, statistic in resampled.items() if name not in _ANNUALISED}
     order = [*stats.EXPECTED, *(name for name in measured if name not in stats.EXPECTED)]
     return [
         {
@@ -107,8 +156,45 @@ def _figures(own: Any, index: Any, year: float, win_rate: float) -> list[dict[st
     ]
 
 
+@dataclass(frozen=True)
+class Outcomes:
+    """How much the orders of one reason traded of what they asked for; counts.
+
+    Attributes
+    ----------
+    reason : str
+        Why they ended as they did.
+    nothing, partly, all : int
+        Orders that traded no share, some, all they asked for.
+    buys, sells : int
+        The same orders by side.
+    """
+
+    reason: str
+    nothing: int
+    partly: int
+    all: int
+    buys: int
+    sells: int
+
+
+def _outcomes(orders: pl.DataFrame) -> list[Outcomes]:
+    """Return a row a reason, in the order of the list, reasons without an order left out."""
+    filled, requested = pl.col("filled"), pl.col("requested")
+    counts = orders.group_by("reason").agg(
+        (filled <= 0).sum().alias("nothing"),
+        ((filled > 0) & (filled < requested)).sum().alias("partly"),
+        ((filled > 0) & (filled >= requested)).sum().alias("all"),
+        (pl.col("side") == str(Side.BUY)).sum().alias("buys"),
+        (pl.col("side") == str(Side.SELL)).sum().alias("sells"),
+    )
+    found = {row["reason"]: Outcomes(**row) for row in counts.iter_rows(named=True)}
+    return [found[reason] for reason in Reason if reason in found]
+
+
 def _costs(orders: pl.DataFrame, perf: pl.DataFrame, year: float) -> dict[str, float]:
-    years, mean_value = perf.height / year, float(perf["net_value"].mean() or 0.0)  # type: ignore[arg-type]
+    years = perf.height / year if perf.height >= SHORT else math.nan
+    mean_value = float(perf["net_value"].mean() or 0.0)  # type: ignore[arg-type]
     traded = stats.traded_value(orders)
     fees = {name.replace("_", " "): float(orders[name].sum()) for name in ("commission", "stamp_duty", "transfer_fee")}
     return fees | {

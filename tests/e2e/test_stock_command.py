@@ -83,9 +83,10 @@ def test_ashare_backtest_is_the_same_run(shell):
     )
     done = shell("ashare backtest script.py -s 2018-03-05 -e 2018-03-09")
     assert done.returncode == 0, done.stderr
-    own = done.stdout.splitlines()[-1]
+    (page,) = done.stdout.splitlines()
+    own = Path(page).parent
     for name in ("perf", "orders", "positions"):
-        assert pl.read_parquet(Path(own) / f"{name}.parquet").equals(pl.read_parquet(Path(stock) / f"{name}.parquet"))
+        assert pl.read_parquet(own / f"{name}.parquet").equals(pl.read_parquet(Path(stock) / f"{name}.parquet"))
 
 
 MISTAKES = [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.calendar import sessions
 from engine.errors import NotEnoughHistory, OutsideData, UsageError
-from engine.model.windows import Interval, Window, months, window
+from engine.model.windows import Interval, Window, first_trainable, months, window
 from engine.settings import ModelSettings
 
 ALL = sessions()
@@ -36,9 +36,38 @@ def test_where_the_data_begin_later_the_window_uses_what_there_is():
     assert str(DAYS[240]) == "2010-12-30"
 
 
-def test_less_than_three_years_is_refused():
-    with pytest.raises(NotEnoughHistory, match="less than 3 years"):
+def test_less_than_three_years_is_refused_with_the_first_month_that_can_be_trained():
+    with pytest.raises(NotEnoughHistory, match="at least 3 years") as refusal:
         window("2014-06", DAYS, 240, LAG, S)
+    assert "allow the first decision on 2010-12-30" in refusal.value.why
+    possible = first_trainable("2014-06", DAYS, 240, LAG, S)
+    assert f"The first month they can train is {possible}: start there" in refusal.value.mend
+    assert window(possible, DAYS, 240, LAG, S).train.first == 240
+    months_before = [month for month in months("2014-06", possible) if month != possible]
+    for month in months_before:
+        with pytest.raises(NotEnoughHistory):
+            window(month, DAYS, 240, LAG, S)
+
+
+def test_the_data_a_refusal_asks_for_are_enough_and_no_more_than_a_month_too_many():
+    with pytest.raises(NotEnoughHistory) as refusal:
+        window("2014-06", DAYS, 240, LAG, S)
+    begins = np.datetime64(refusal.value.mend.split("import data from ")[1][:7], "D")
+
+    def days_from(first: np.datetime64) -> np.ndarray:
+        return ALL[(ALL >= first) & (ALL <= np.datetime64("2019-06-28"))]
+
+    assert window("2014-06", days_from(begins), 240, LAG, S).month == "2014-06"
+    with pytest.raises(NotEnoughHistory):
+        window("2014-06", days_from(begins + 31), 240, LAG, S)
+
+
+def test_data_that_are_too_short_for_any_month():
+    days = DAYS[:600]
+    with pytest.raises(NotEnoughHistory, match="They can train no month: import data from"):
+        window("2012-01", days, 240, LAG, S)
+    with pytest.raises(NotEnoughHistory, match="They can train no month"):
+        window("2010-03", days, 240, LAG, S)
 
 
 @pytest.mark.parametrize("month", ["2009-12", "2010-01", "2019-08", "2030-01"])
@@ -84,3 +113,14 @@ def test_months_of_a_range():
 def test_months_badly_written(start, end):
     with pytest.raises(UsageError):
         list(months(start, end))
+
+
+def test_the_months_of_2018_need_the_data_the_readme_says():
+    def first_of_training(begins: str) -> int:
+        days = ALL[(ALL >= np.datetime64(begins)) & (ALL <= np.datetime64("2018-12-28"))]
+        return window("2018-01", days, 240, LAG, S).train.first
+
+    assert first_of_training("2013-05-01") == 240
+    assert first_of_training("2012-05-01") > 240  # all four years it wants
+    with pytest.raises(NotEnoughHistory):
+        first_of_training("2013-06-01")
