@@ -191,3 +191,10 @@ def test_help_names_every_command(shell):
     for command in ("backtest", "data", "demo", "factor", "init", "models", "report", "train"):
         assert f"  {command} " in done.stdout
         assert shell(f"ashare {command} --help").returncode == 0
+
+
+def test_without_a_bundle_named_ours_is_named(shell):
+    done = shell("zipline run -f script.py --trading-calendar XSHG -s 2018-03-05 -e 2018-03-09 --no-benchmark")
+    assert done.returncode == 3, done.stderr
+    assert "Ours is ashare: add -b." in done.stderr
+    assert "Traceback" not in done.stderr

@@ -50,6 +50,7 @@ def a_run(folder: Path, length: int = 120, orders: list[dict[str, Any]] | None =
         "cash": values * 0.2,
         "gross": np.full(length, 0.8),
         "benchmark_return": rng.normal(0, 0.01, length),
+        "flow": np.zeros(length),
     }
     placed = [an_order("filled", 100, 100)] if orders is None else orders
     held = [(day, "600000.SH", 100, 100, 10.0, 10.0) for day in days[1:]]
@@ -72,6 +73,7 @@ def a_run(folder: Path, length: int = 120, orders: list[dict[str, Any]] | None =
         "fills": sum(order["filled"] > 0 for order in placed),
         "reasons": {"filled": len(placed)},
         "written_down": [],
+        "renamed": {},
         "models": [],
         "seed": 0,
         "settings": Settings(home=Path("home")).model_dump(mode="json", exclude={"home"}),
