@@ -157,7 +157,7 @@ def test_every_plot_names_its_lines_above_and_has_the_same_edges(tmp_path):
 
 
 def test_whatever_is_wide_scrolls_by_itself(tmp_path):
-    lost = [["2018-02-01", "600000.SH", 100, 1.5]]
+    lost = [["2018-02-01", "600000.SH", 100, 1.5, "unknown"]]
     page = page_of(a_run(tmp_path / "run", written_down=lost))
     body = page[page.index("<body") :]
     assert (
