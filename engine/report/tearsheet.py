@@ -82,7 +82,7 @@ def no_order(manifest: dict[str, Any], orders: pl.DataFrame, data_start: dt.date
 def _context(folder: Path) -> dict[str, Any]:
     from engine.report import plots
 
-    manifest, perf, orders, positions = _read(folder)
+    manifest, perf, orders, positions, actions = _read(folder)
     sessions = perf["session"]
     own = stats.returns(perf["net_value"].to_numpy(), manifest["capital"], perf["flow"].to_numpy())
     index = perf["benchmark_return"].to_numpy()
@@ -105,7 +105,7 @@ def _context(folder: Path) -> dict[str, Any]:
         "monthly": stats.monthly(sessions, own),
         "yearly_index": {y: row[0] for y, row in stats.monthly(sessions, index).items()},
         "reasons": _outcomes(orders),
-        "costs": _costs(orders, perf, year),
+        "costs": _costs(orders, actions, perf, year),
         "trips": len(trips),
         "equity": plots.equity(days, np.cumprod(1 + own), np.cumprod(1 + index), index_name),
         "drawdown": plots.drawdowns(days, stats.drawdown(own), stats.drawdown(index), index_name),
@@ -114,9 +114,10 @@ def _context(folder: Path) -> dict[str, Any]:
     }
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+def _read(folder: Path) -> tuple[dict[str, Any], pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     try:
-        frames = (pl.read_parquet(folder / f"{name}.parquet") for name in ("perf", "orders", "positions"))
+        names = ("perf", "orders", "positions", "actions")
+        frames = (pl.read_parquet(folder / f"{name}.parquet") for name in names)
         return read_json(folder / "manifest.json"), *frames
     except FileNotFoundError as error:
         raise _unfinished(folder, f"it has no {Path(error.filename or 'manifest.json').name}") from None
@@ -192,12 +193,17 @@ def _outcomes(orders: pl.DataFrame) -> list[Outcomes]:
     return [found[reason] for reason in Reason if reason in found]
 
 
-def _costs(orders: pl.DataFrame, perf: pl.DataFrame, year: float) -> dict[str, float]:
+def _costs(orders: pl.DataFrame, actions: pl.DataFrame, perf: pl.DataFrame, year: float) -> dict[str, float]:
+    """Return what the market took, and what the companies gave, CNY unless the name says otherwise."""
     years = perf.height / year if perf.height >= SHORT else math.nan
     mean_value = float(perf["net_value"].mean() or 0.0)  # type: ignore[arg-type]
     traded = stats.traded_value(orders)
     fees = {name.replace("_", " "): float(orders[name].sum()) for name in ("commission", "stamp_duty", "transfer_fee")}
+    cash = dict(actions.group_by("kind").agg(pl.col("cash").sum()).iter_rows())
+    tax = -(cash.get("dividend_tax", 0.0) + cash.get("tax_withheld", 0.0))
     return fees | {
+        "dividend tax": tax,
+        "dividends before tax": cash.get("dividend", 0.0),
         "all fees, share of the mean net value a year": sum(fees.values()) / mean_value / years,
         "traded value a year / mean net value": traded / mean_value / years,
     }

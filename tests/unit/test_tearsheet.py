@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from engine.calendar import sessions
 from engine.files import write_json
 from engine.report import plots
-from engine.report.runs import ORDERS, PERF, POSITIONS
+from engine.report.runs import ACTIONS, ORDERS, PERF, POSITIONS
 from engine.report.tearsheet import render
 from engine.settings import Settings
 
@@ -58,6 +58,8 @@ def a_run(folder: Path, length: int = 120, orders: list[dict[str, Any]] | None =
     pl.DataFrame(perf, schema=PERF).write_parquet(folder / "perf.parquet")
     pl.DataFrame(placed, schema=ORDERS).write_parquet(folder / "orders.parquet")
     pl.DataFrame(held, schema=POSITIONS, orient="row").write_parquet(folder / "positions.parquet")
+    paid = [(days[-1], "600000.SH", "dividend", 0, 1234.0), (days[-1], "600000.SH", "dividend_tax", 0, -246.8)]
+    pl.DataFrame(paid, schema=ACTIONS, orient="row").write_parquet(folder / "actions.parquet")
     common = {
         "id": folder.name,
         "made": "2026-01-05T10:00:00+08:00",
@@ -207,3 +209,9 @@ def test_a_run_without_an_order_says_so(tmp_path, data_start, says):
 
 def test_a_run_with_an_order_has_no_such_warning(tmp_path):
     assert "No order was placed" not in said(page_of(a_run(tmp_path / "run", data_start="2017-06-01")))
+
+
+def test_dividends_and_their_tax_stand_beside_the_fees(tmp_path):
+    page = page_of(a_run(tmp_path / "run"))
+    assert "<td>dividend tax</td><td>247 CNY</td>" in page
+    assert "<td>dividends before tax</td><td>1,234 CNY</td>" in page
