@@ -116,7 +116,7 @@ def _files(folder: Path, base: Version) -> dict[str, list[Path]]:
         raise BadInput(
             f"{folder} cannot be imported", "it is no folder", "Give a folder with one sub-folder an endpoint."
         )
-    found = {name: _endpoint_files(folder, name) for name in ENDPOINTS}
+    found = {name: endpoint_files(folder, name) for name in ENDPOINTS}
     missing = [name for name, spec in ENDPOINTS.items() if spec.required and not found[name] and name not in base.parts]
     if missing:
         needed = ", ".join(name for name, spec in ENDPOINTS.items() if spec.required)
@@ -128,7 +128,8 @@ def _files(folder: Path, base: Version) -> dict[str, list[Path]]:
     return {name: paths for name, paths in found.items() if paths}
 
 
-def _endpoint_files(folder: Path, name: str) -> list[Path]:
+def endpoint_files(folder: Path, name: str) -> list[Path]:
+    """Return the files of an endpoint in a folder: those of its sub-folder, else one beside it."""
     inside = [path for path in sorted((folder / name).glob("*")) if path.suffix in {".parquet", ".csv"}]
     beside = [folder / f"{name}{suffix}" for suffix in (".parquet", ".csv")]
     return inside or [path for path in beside if path.is_file()]
@@ -138,7 +139,14 @@ def _ignored(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in ENDPOINTS)
 
 
-def _read(path: Path) -> pl.DataFrame:
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a Parquet or CSV file, the latter as text.
+
+    Raises
+    ------
+    BadInput
+        It is neither.
+    """
     try:
         if path.suffix == ".csv":
             return pl.read_csv(path, infer_schema=False, null_values=[""])
@@ -201,7 +209,7 @@ def _no_such_day(raw: pl.DataFrame, name: str, column: Any) -> pl.Series:
     Such a date counts as absent; a report then counts as undated, and is counted.
     """
     if isinstance(column, dy.Date) and column.nullable and raw.schema[name] != pl.Date:
-        return raw.select(_coded(name, raw.schema[name]).str.contains(_EIGHT_DIGITS).fill_null(False)).to_series()
+        return raw.select(coded(name, raw.schema[name]).str.contains(_EIGHT_DIGITS).fill_null(False)).to_series()
     return pl.repeat(False, raw.height, eager=True)
 
 
@@ -210,20 +218,20 @@ def _cast(raw: pl.DataFrame, name: str, column: Any) -> pl.Expr:
     if isinstance(column, dy.Date):
         if dtype == pl.Date:
             return value
-        text = _coded(name, dtype)
+        text = coded(name, dtype)
         # polars would read seven digits as a day too
         return pl.when(text.str.contains(_EIGHT_DIGITS)).then(text.str.strptime(pl.Date, "%Y%m%d", strict=False))
     if isinstance(column, dy.Float64):
         number = (value.str.strip_chars() if dtype == pl.String else value).cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number).alias(name)
     if isinstance(column, dy.Int64) and dtype == pl.String:
-        return _coded(name, dtype).cast(pl.Int64, strict=False)
+        return coded(name, dtype).cast(pl.Int64, strict=False)
     if getattr(column, "regex", None) == DIGITS:
-        return _coded(name, dtype)
+        return coded(name, dtype)
     return value.cast(column.dtype, strict=False)
 
 
-def _coded(name: str, dtype: pl.DataType) -> pl.Expr:
+def coded(name: str, dtype: pl.DataType) -> pl.Expr:
     """Return the text of a coded column; what pandas made a number, such as 20180305.0, without its point."""
     value = pl.col(name)
     if dtype.is_float():
@@ -331,7 +339,7 @@ class _Intake:
     def _checked(self, path: Path) -> pl.DataFrame:
         """Read one file and return its rows in the types of the schema, every check passed."""
         self.step(self.endpoint.name)
-        raw = _read(path)
+        raw = read_table(path)
         raw = raw.with_columns(pl.lit(None).alias(name) for name in self.endpoint.optional if name not in raw.columns)
         _require_columns(self.endpoint, raw, path)
         rows = _typed(self.endpoint, self._a_shares(raw.with_row_index(_ROW)), path)

@@ -28,8 +28,8 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 
 _PREFIX = "ASHARE_"
 _SINGLE = ("home", "profile")
-_NO_SETTINGS = ("realdata",)
-"""Variables of ours beside the settings: where tests find private data."""
+_NO_SETTINGS = ("realdata", "tushare_token")
+"""Variables of ours beside the settings: where tests find private data; the vendor's token, which is a secret."""
 
 
 class Section(BaseModel):
@@ -43,6 +43,21 @@ class DataSettings(Section):
 
     undated: Literal["six_months", "statutory", "drop"] = "six_months"
     """When a report without any announcement date counts as known in a folder import."""
+
+
+class TushareSettings(Section):
+    """Where market data are asked for, and how fast; the token is no setting."""
+
+    base_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/\-]*)?$")] = (
+        "https://api.tushare.pro"
+    )
+    """Where questions are posted; over plain http everyone on the way can read the token."""
+    calls_per_minute: int = Field(200, ge=1)
+    """The account's nominal quota for one endpoint: 200 with 2,000 points, 500 with 5,000."""
+    quota_share: Share = 0.65
+    """The part of it that is used: the vendor throttles well below the nominal rate."""
+    timeout: float = Field(30, gt=0, le=600)
+    """Seconds to wait for a reply."""
 
 
 class UniverseSettings(Section):
@@ -157,6 +172,7 @@ class Settings(BaseSettings):
     home: Path = Path("~/.ashare")
     profile: str | None = None
     data: DataSettings = DataSettings()
+    tushare: TushareSettings = TushareSettings()
     universe: UniverseSettings = UniverseSettings()
     factors: FactorSettings = FactorSettings()
     labels: LabelSettings = LabelSettings()
@@ -294,6 +310,8 @@ def _as_one_line(error: ValidationError, path: Path | None) -> SettingsError:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     given = first.get("input")
-    value = "" if isinstance(given, dict) else f" = {given!r}"
+    # what stands under an unknown key may be a secret
+    hidden = isinstance(given, dict) or first["type"] == "extra_forbidden" or key.startswith("tushare")
+    value = "" if hidden else f" = {given!r}"
     where = f"{path} or the environment" if path else "the environment"
     return SettingsError(f"setting {key}{value} is refused", first["msg"], f"Correct it in {where}.")

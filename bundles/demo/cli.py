@@ -137,3 +137,41 @@ def _summary(home: Path, truth: dict[str, Any], seconds: float, command: str) ->
     click.echo(
         f"once more     ASHARE_HOME={home} ZIPLINE_ROOT={home / 'zipline'} {command} -s {SESSIONS[0]} -e {SESSIONS[1]}"
     )
+
+
+@click.command(name="demo-server")
+@click.option(
+    "--folder",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder of Tushare-shaped files, one sub-folder an endpoint.",
+)
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Default: any free one.")
+@click.option("--token", default="demo-token", show_default=True, help="The token it accepts.")
+@click.option("--points", default=5000, show_default=True, help="Points of the account.")
+@click.option("--calls-per-minute", default=500, show_default=True, type=click.IntRange(1), help="For an endpoint.")
+@click.option("--fault", "faults", multiple=True, help="kind[:seed[:at[:lasting|transient[:endpoint]]]]; repeatable.")
+def demo_server(
+    folder: Path, port: int, token: str, points: int, calls_per_minute: int, faults: tuple[str, ...]
+) -> None:
+    """Serve a folder on this machine as Tushare would, until Ctrl-C."""
+    from bundles.demo.faults import Fault
+    from bundles.demo.server import LocalTushare
+
+    try:
+        planted = [Fault.parse(text) for text in faults]
+    except ValueError as error:
+        raise UsageError("--fault cannot be read", str(error), "Write kind:seed:at:lasting:endpoint.") from None
+    try:
+        server = LocalTushare(folder, token, points, calls_per_minute, planted, port=port)
+    except OSError as error:
+        raise UsageError(
+            f"port {port} cannot be used", error.strerror or str(error), "Name another with --port."
+        ) from None
+    click.echo(f"Tushare's protocol at {server.url} over {folder}; set ASHARE_TUSHARE__BASE_URL to it. Ctrl-C ends it.")
+    try:
+        server.serve()
+    except KeyboardInterrupt:
+        click.echo("stopped")
+    finally:
+        server.close()

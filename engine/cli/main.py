@@ -57,6 +57,7 @@ _PURPOSE = {
     "prove": "the product checks itself",
     "rules": "the rules of a stock on a day, with their sources",
     "demo": "the whole chain on a synthetic market",
+    "demo-server": "a local Tushare for tests and trials",
 }
 
 

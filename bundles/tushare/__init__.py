@@ -1,0 +1,1 @@
+"""Tushare Pro over HTTP: the token, what each endpoint allows, and a client that loses no error."""
