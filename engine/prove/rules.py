@@ -244,7 +244,12 @@ class _Facts:
     def _other_band(self) -> Array:
         """Return where the record is what the rule gives for another standing of the stock."""
         other = np.zeros(self.up.shape, dtype=bool)
-        differs = self.known & self.traded & ((self.up != self.rule_up) | (self.down != self.rule_down)) & (self.up > 0)
+        differs = (
+            self.known
+            & (self.rule_up > 0)
+            & ((self.up != self.rule_up) | (self.down != self.rule_down))
+            & (self.up > 0)
+        )
         for row, sid in zip(*(index.tolist() for index in np.nonzero(differs)), strict=True):
             other[row, sid] = self._is_other_band(row, sid)
         return other
@@ -269,7 +274,7 @@ def _exception(facts: _Facts, row: int, sid: int) -> tuple[Any, ...]:
 def _cause(facts: _Facts, row: int, sid: int) -> Cause:
     """Return why a cell differs: the first of the causes that the data show."""
     apart = facts.apart(row, sid)
-    if facts.other[row, sid] and apart > 1:
+    if facts.other[row, sid] and apart > 1 and facts.rule_up[row, sid] != NO_LIMIT:
         return _cause_of_band(facts, row, sid)
     tests: tuple[tuple[Cause, Callable[[], bool]], ...] = (
         (Cause.NO_PREVIOUS_CLOSE, lambda: not facts.pre_close[row, sid]),
