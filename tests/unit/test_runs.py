@@ -12,7 +12,7 @@ import pytest
 
 from engine.errors import DataNotFit, ScriptFailed
 from engine.report import statistics as stats
-from engine.report.runs import ORDERS, PERF, POSITIONS
+from engine.report.runs import ACTIONS, ORDERS, PERF, POSITIONS
 from engine.report.tearsheet import render
 from tests.markets import five_sessions
 
@@ -219,7 +219,7 @@ def test_a_code_change_ends_no_round_trip(backtest, tmp_path):
     assert run.orders["ts_code"].to_list() == ["000022.SZ", "001872.SZ"]
     renamed = json.loads((run.folder / "manifest.json").read_text())["renamed"]
     assert renamed == {"000022.SZ": "001872.SZ"}
-    (trip,) = stats.round_trips(run.orders, run.positions, run.perf["session"], renamed)
+    (trip,) = stats.round_trips(run.orders, run.positions, pl.read_parquet(run.folder / "actions.parquet"), renamed)
     fees = run.orders.select(pl.sum_horizontal("commission", "stamp_duty", "transfer_fee")).sum().item()
     assert (trip.ts_code, trip.profit) == ("001872.SZ", pytest.approx(-fees))
 
@@ -257,6 +257,6 @@ def test_round_trips_end_when_the_last_share_is_gone():
     positions = pl.DataFrame(
         {"session": [dt.date(2018, 3, day) for _, day in held], "ts_code": [code for code, _ in held]}
     )
-    trips = stats.round_trips(orders, positions, [dt.date(2018, 3, day) for day in range(5, 10)])
+    trips = stats.round_trips(orders, positions, pl.DataFrame(schema=ACTIONS))
     assert [trip.profit for trip in trips] == pytest.approx([285.0, -5.0])
     assert stats.win_rate(trips) == 0.5
