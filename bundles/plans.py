@@ -37,7 +37,8 @@ def with_plans(rows: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     -------
     DataFrame
         The rows with the column ``plan``. A row that shares a day with a held plan, or goes ex near it,
-        corrects it and takes its number; the others get the lowest free numbers, in order of ex-date (none last) and amounts.
+        corrects it and takes its number; the others get the lowest free numbers, in order of ex-date (none
+        last) and amounts.
     """
     columns = rows.columns
     numbers = held.select(*columns, PLAN).unique(columns, keep="first")
