@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 import pandas as pd
@@ -213,8 +212,9 @@ class AShareBlotter(SimulationBlotter):
             if not own_commission:
                 return account_commission(shares * price, self.settings)
             signed = shares if order.side is Side.BUY else -shares
-            fill = SimpleNamespace(amount=signed, price=price, asset=self.orders[order.order_id].asset)
-            return float(commission.calculate(self.orders[order.order_id], fill))
+            placed = self.orders[order.order_id]
+            fill = Transaction(placed.asset, signed, self.current_dt, price, order.order_id)
+            return float(commission.calculate(placed, fill))
 
         def slip(order: Order, price: float) -> float:
             if not own_slippage:
