@@ -66,6 +66,8 @@ def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
         The lake is empty, damaged, or its tables contradict each other.
     """
     version = lake.require()
+    step("hashes of the lake")
+    lake.verify(version)
     step("bars")
     market = _Market.read(lake, version)
     counts: dict[str, Any] = {}

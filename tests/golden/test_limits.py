@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from engine.errors import DataNotFit
+from engine.errors import Damaged, DataNotFit
 from engine.panels.bundle import open_bundle
 from tests.conftest import ingest
 from tests.markets import Market, days_between
@@ -98,3 +100,16 @@ def test_what_nothing_explains_is_listed_by_stock_and_day(home, tmp_path):
     limits(market, tmp_path)
     (suspected,) = (tmp_path / "zipline" / "data" / "ashare").glob("*/suspected_rights.csv")
     assert suspected.read_text().splitlines() == ["ts_code,session,price_ratio", "600000.SH,2018-03-08,0.8"]
+
+
+def test_a_flipped_byte_in_the_lake_stops_the_ingest(home, tmp_path):
+    limits(one("600000.SH"), tmp_path)
+    part = next((home / "lake").glob("daily/*.parquet"))
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.chmod(0o644)
+    part.write_bytes(bytes(content))
+    from zipline.data import bundles
+
+    with pytest.raises(Damaged):
+        bundles.ingest("ashare", os.environ, show_progress=False)
