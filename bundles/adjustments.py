@@ -36,7 +36,7 @@ class Adjustments:
         ``dividends`` and ``mergers`` are price ratios only.
     actions : list of Action
         What happens to a holding: zipline is told the ratios only, our ledger carries the actions out.
-    unexplained : int
+    unexplained : list of (sid, row, ratio)
         Changes of the factor without a plan: suspected rights issues, not taken up.
     without_effect : int
         Plans whose bar shows no change of the factor.
@@ -46,7 +46,7 @@ class Adjustments:
     dividends: list[tuple[int, int, float]] = field(default_factory=list)
     mergers: list[tuple[int, int, float]] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
-    unexplained: int = 0
+    unexplained: list[tuple[int, int, float]] = field(default_factory=list)
     without_effect: int = 0
 
 
@@ -143,6 +143,8 @@ def adjustments(plans: list[Action], factor: npt.NDArray[np.float64], last_bar: 
 
 def _match(result: Adjustments, sid: int, row: int, ratio: float, plans: list[Action]) -> None:
     """Enter what of a price ratio its splits do not explain."""
+    if not plans:
+        result.unexplained.append((sid, row, ratio))
     for plan in plans:
         ratio *= 1.0 + float(plan.shares)
     with_cash = [plan for plan in plans if plan.cash > 0]
@@ -150,7 +152,6 @@ def _match(result: Adjustments, sid: int, row: int, ratio: float, plans: list[Ac
         result.dividends.append((sid, with_cash[-1].ex_row, ratio))
     elif ratio != 1.0 and row >= 0:
         result.mergers.append((sid, row, ratio))
-    result.unexplained += not plans
 
 
 def _bar_from(last_bar: npt.NDArray[np.int32], sid: int, row: int) -> int:

@@ -65,7 +65,8 @@ def directory(stock_basic: pl.DataFrame, tables: Tables, first_days: Mapping[str
     renamed = {old: (new, day) for old, new, day in tables.code_changes.select("old", "new", "date").iter_rows()}
     chains = _chains(rows, renamed, first_days)
     prices = {code: price for code, price in tables.new_share.select("ts_code", "price").iter_rows() if price}
-    terms = {code: _terms(row) for row in tables.delistings.iter_rows(named=True) for code in [row["ts_code"]]}
+    today = {code: chain[-1][0] for chain in chains for code, _ in chain}
+    terms = {today.get(row["ts_code"]): _terms(row, today) for row in tables.delistings.iter_rows(named=True)}
     assets = tuple(
         replace(
             _asset(sid, chain, rows, first_days),
@@ -81,9 +82,14 @@ def directory(stock_basic: pl.DataFrame, tables: Tables, first_days: Mapping[str
     )
 
 
-def _terms(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return kind, successor, shares of it and cash a share, as text."""
-    return row["kind"], row["into"] or "", *(repr(float(row[name] or 0)) for name in ("ratio", "cash"))
+def _terms(row: Mapping[str, Any], today: Mapping[str, str]) -> tuple[str, ...]:
+    """Return kind, successor by its code of today, shares of it and cash a share, as text.
+
+    Terms that name shares of a stock the lake does not have cannot be kept: such a holding goes by its last price.
+    """
+    into = today.get(row["into"] or "", "")
+    amounts = [repr(float(row[name] or 0)) for name in ("ratio", "cash")]
+    return row["kind"], into, *(amounts if into or not row["ratio"] else ("0.0", "0.0"))
 
 
 Chain = list[tuple[str, dt.date | None]]

@@ -66,6 +66,8 @@ def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
         The lake is empty, damaged, or its tables contradict each other.
     """
     version = lake.require()
+    step("hashes of the lake")
+    lake.verify(version)
     step("bars")
     market = _Market.read(lake, version)
     counts: dict[str, Any] = {}
@@ -77,7 +79,7 @@ def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
     _write_bars(writer, market, bars, factor)
     step("names, suspensions and limits")
     status = _status(market, bars)
-    counts |= _write_limits(writer, market, bars, status)
+    counts |= _write_limits(writer, market, bars, factor, status)
     step("reports")
     counts["report_states"] = _write_reports(writer, market)
     _write_indexes(writer, market)
@@ -88,13 +90,15 @@ def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
         "splits": len(found.splits),
         "cash_dividends": sum(plan.cash > 0 for plan in plans),
         "rights_issues": sum(plan.rights > 0 for plan in plans),
-        "suspected_rights_issues": found.unexplained,
+        "suspected_rights_issues": len(found.unexplained),
         "plans_without_effect": found.without_effect,
         "undated_reports": version.notes.get("undated", {}),
         "bars": int((bars.last_bar == np.arange(len(market.days))[:, None]).sum()),
     }
     write_assets(folder / ASSETS_FILE, market.assets)
     write_adjustments(folder / ADJUSTMENTS_FILE, found, market.days)
+    _write_suspected(folder / SUSPECTED, market, found.unexplained)
+    _announce(counts, step)
     writer.actions([action.to_json() for action in found.actions])
     writer.finish(
         {
@@ -105,6 +109,31 @@ def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
             "counts": counts,
         }
     )
+
+
+def _write_suspected(path: Path, market: _Market, unexplained: list[tuple[int, int, float]]) -> None:
+    """Write the changes of the factor that nothing explains, a line each: what ``rights.csv`` may lack."""
+    rows = [
+        (market.assets[sid].ts_code, str(market.days[row]), ratio)
+        for sid, row, ratio in sorted(unexplained, key=lambda entry: (entry[1], entry[0]))
+    ]
+    schema = {"ts_code": pl.String, "session": pl.String, "price_ratio": pl.Float64}
+    pl.DataFrame(rows, schema=schema, orient="row").write_csv(path)
+
+
+def _announce(counts: dict[str, Any], step: Step) -> None:
+    """Say what the user may want to mend."""
+    said = (
+        ("suspected_rights_issues", f"changes of the factor that nothing explains, not taken up: see {SUSPECTED}"),
+        ("limits_unknown", "bars without any price limit: no row of the exchange, and no price to start from"),
+        ("plans_without_effect", "dividend plans whose bar shows no change of the factor"),
+    )
+    for name, text in said:
+        if counts[name]:
+            step(f"{counts[name]:,} {text}")
+
+
+SUSPECTED = "suspected_rights.csv"
 
 
 @dataclass(frozen=True)
@@ -328,7 +357,9 @@ def _named(market: _Market) -> npt.NDArray[np.uint8]:
     return bits
 
 
-def _write_limits(writer: PanelWriter, market: _Market, bars: _Bars, status: npt.NDArray[np.uint8]) -> dict[str, int]:
+def _write_limits(
+    writer: PanelWriter, market: _Market, bars: _Bars, factor: npt.NDArray[np.float64], status: npt.NDArray[np.uint8]
+) -> dict[str, int]:
     """Write the price limits and the status with where they come from; return what is to be counted."""
     up, down = (np.zeros(market.shape, dtype=np.int64) for _ in range(2))
     there = np.zeros(market.shape, dtype=bool)
@@ -337,7 +368,8 @@ def _write_limits(writer: PanelWriter, market: _Market, bars: _Bars, status: npt
         given_up, given_down = (_fen64(frame[name]) for name in ("up_limit", "down_limit"))
         up[rows, sids], down[rows, sids] = without_sentinels(given_up, given_down, pre_close[rows, sids])
         there[rows, sids] = True
-    rule = rule_limits(market.days, market.assets, bars.traded, pre_close, status)
+    reference = np.where(bars.traded & (pre_close == 0), _carried_reference(bars, factor), pre_close)
+    rule = rule_limits(market.days, market.assets, bars.traded, reference, status)
     _require_rules(market, bars.traded & ~there & rule.unruled)
     limits = in_force(Recorded(up, down, there), rule, bars.traded, bars.prices["high"], bars.prices["low"])
     writer.field("up_limit", limits.up.astype(np.int32))
@@ -349,6 +381,16 @@ def _write_limits(writer: PanelWriter, market: _Market, bars: _Bars, status: npt
         "limits_unknown": limits.unknown,
         "limits_corrected": len(limits.corrected),
     }
+
+
+def _carried_reference(bars: _Bars, factor: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+    """Return the last close before each session, moved by the factor: what stands in for a missing previous close."""
+    reference = np.zeros(bars.volume.shape, dtype=np.int32)
+    close = _carried(bars.prices["close"], bars.last_bar, 0)
+    with np.errstate(invalid="ignore"):
+        moved = np.rint(close[:-1] * factor[:-1] / factor[1:])
+    reference[1:] = np.nan_to_num(moved).astype(np.int32)
+    return reference
 
 
 def _require_rules(market: _Market, without: npt.NDArray[np.bool_]) -> None:

@@ -1,4 +1,4 @@
-"""Names of the day and price limits as panels: the exchange's own rows, and the rulebook where it has none."""
+"""Price limits as panels: the exchange's own rows, and the rulebook where it has none."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as Unparsable
 
@@ -148,13 +148,19 @@ class ExecutionSettings(Section):
     rights: Literal["subscribe", "lapse"] = "subscribe"
     """What becomes of the rights issues of the user's table; without cash they lapse."""
     participation: Rate = 0.10
-    """Largest share of the day's volume one order may take; 0 means no limit."""
+    """Largest share of the day's volume all orders of a stock may take; 0 means no limit."""
     order_maximum: bool = True
     """Cut an order to the largest the exchange takes."""
     cash_check: bool = True
     """Cut buys so that cash never turns negative."""
     audit: bool = False
     """Keep a second, integer book beside zipline's ledger and stop at the first session they differ in."""
+
+    @model_validator(mode="after")
+    def _audit_counts_in_fen(self) -> ExecutionSettings:
+        if self.audit and not (self.round_fees and self.cash_check):
+            raise ValueError("the second book counts in whole fen of cash that is there: set round_fees and cash_check")
+        return self
 
 
 class ReportSettings(Section):

@@ -14,6 +14,7 @@ Days = npt.NDArray[np.datetime64]
 _SHARES = ((Board.SSE_MAIN, 0.36), (Board.SZSE_MAIN, 0.34), (Board.CHINEXT, 0.22), (Board.STAR, 0.08))
 _FIRST_CODE = {Board.SSE_MAIN: 600000, Board.SZSE_MAIN: 2000, Board.CHINEXT: 300000, Board.STAR: 688000}
 _SUFFIX = {Board.SSE_MAIN: "SH", Board.SZSE_MAIN: "SZ", Board.CHINEXT: "SZ", Board.STAR: "SH"}
+DELISTING_SESSIONS = 15
 STAR_OPENS = np.datetime64("2019-07-22")
 FINANCIAL_EVERY = 40
 """Every so many-th company is a bank."""
@@ -49,6 +50,12 @@ class Company:
     gone_row: int
     warned: tuple[tuple[int, int], ...] = field(default=())
     financial: bool = False
+
+    @property
+    def delisting_row(self) -> int:
+        """Session its delisting period begins; beyond ``gone_row`` where it has none."""
+        ends = [last for _, last in self.warned if last == self.gone_row]
+        return ends[0] - DELISTING_SESSIONS if ends else self.gone_row + 1
 
 
 def companies(n: int, days: Days, rng: np.random.Generator) -> list[Company]:

@@ -158,7 +158,7 @@ def _names(who: Sequence[Company], text: list[str]) -> pl.DataFrame:
         for first, last in company.warned:
             rows.append((company.ts_code, f"*ST{company.name}", text[first]))
             if company.gone_row == last:
-                rows.append((company.ts_code, f"退市{company.name}", text[last - 15]))
+                rows.append((company.ts_code, f"退市{company.name}", text[company.delisting_row]))
             elif last < len(text):
                 rows.append((company.ts_code, company.name, text[last]))
     names = pl.DataFrame(rows, schema=["ts_code", "name", "start_date"], orient="row")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from bundles.demo.companies import Company
 from engine.market.boards import exchange_of
-from engine.market.limits import limit_percent, limit_prices, tick_floor
+from engine.market.limits import NO_LIMIT, Session, limit_percent, limit_prices, session_limits, tick_floor
 from engine.types import Standing
 
 Floats = npt.NDArray[np.float64]
@@ -26,8 +26,8 @@ Bools = npt.NDArray[np.bool_]
 
 QUALITY_WEIGHT, REVERSAL_WEIGHT, REVERSAL_SESSIONS = 0.8, -0.6, 20
 _PRICES = ("open", "high", "low", "close", "pre_close", "up", "down")
-_FREE_DAYS = 1
-"""Sessions without a limit from the listing on (five on STAR)."""
+_FIRST_SESSIONS = 5
+"""No board treats more sessions than these after a listing in a way of their own."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,17 @@ def tape(
     shares = np.exp(rng.normal(np.log(9e8), 0.5, n))
     factor, pending = np.ones(n), np.zeros(n)
     percent, floor = _rules(who, days)
+    special = _special(who, days, result.suspended)
     for row in range(t):
         trades = _trades(who, row) & ~result.suspended[row]
         reference, factor, shares = _go_ex(plans.get(row, []), price, factor, shares, result)
         drift = alpha * np.nan_to_num(result.signal[row - 1]) if row else np.zeros(n)
         move = beta * market[row] + noise[row] + drift + pending
         up, down = limit_prices(reference, percent[row], floor[row])
-        free = _free(who, row)
+        for i, session in special.get(row, []):
+            at = int(reference[i])
+            up[i], down[i] = session_limits(replace(session, pre_close=at, issue_price=at))
+        free = up == NO_LIMIT
         up, down = np.where(free, 10**9, up), np.where(free, 1, down)
         wanted = reference * (1 + np.maximum(move, -0.5))
         close = np.clip(np.rint(wanted).astype(np.int64), down, up)
@@ -150,10 +154,37 @@ def _trades(who: Sequence[Company], row: int) -> Bools:
     return np.array([company.list_row <= row < company.gone_row for company in who])
 
 
-def _free(who: Sequence[Company], row: int) -> Bools:
-    """Return who has no limit on a session: the first after listing, five of them on STAR."""
-    sessions = {"star": 5}
-    return np.array([0 < c.list_row <= row < c.list_row + sessions.get(str(c.board), _FREE_DAYS) for c in who])
+def _special(
+    who: Sequence[Company], days: npt.NDArray[np.datetime64], suspended: Bools
+) -> dict[int, list[tuple[int, Session]]]:
+    """Return, by row, the companies in their first sessions or in a delisting period, with what their rule asks."""
+    found: dict[int, list[tuple[int, Session]]] = {}
+    for i, company in enumerate(who):
+        if company.list_row:
+            listed = _date(days, company.list_row)
+            for count in range(1, _FIRST_SESSIONS + 1):
+                row = company.list_row + count - 1
+                session = replace(_session(company, days, row), listed=listed, since_listing=count)
+                found.setdefault(row, []).append((i, session))
+        rows = [row for row in range(company.delisting_row, min(company.gone_row, len(days))) if not suspended[row, i]]
+        for count, row in enumerate(rows, 1):
+            session = replace(
+                _session(company, days, row),
+                standing=Standing.DELISTING_PERIOD,
+                entered=_date(days, rows[0]),
+                since_entry=count,
+            )
+            found.setdefault(row, []).append((i, session))
+    return found
+
+
+def _session(company: Company, days: npt.NDArray[np.datetime64], row: int) -> Session:
+    return Session(company.board, exchange_of(company.ts_code), _date(days, row), Standing.ORDINARY, pre_close=0)
+
+
+def _date(days: npt.NDArray[np.datetime64], row: int) -> dt.date:
+    day: dt.date = days[row].astype(dt.date)
+    return day
 
 
 def _rules(who: Sequence[Company], days: npt.NDArray[np.datetime64]) -> tuple[Ints, Ints]:

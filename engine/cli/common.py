@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -37,6 +38,18 @@ def in_order(start: str, end: str) -> None:
     """
     if start > end:
         raise UsageError(f"the range {start} to {end} is empty", "it ends before it begins", "Swap the two.")
+
+
+def require_folder(out: Path) -> None:
+    """Refuse a file in a folder that is not there, before any work is done for it.
+
+    Raises
+    ------
+    UsageError
+        It is not.
+    """
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"{out} cannot be written", f"there is no folder {out.absolute().parent}", "Make it first.")
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import DAY, in_order, progress_bar
-from engine.errors import OutsideData, UsageError
+from engine.cli.common import DAY, in_order, progress_bar, require_folder
+from engine.errors import OutsideData
 
 
 @click.group()
@@ -33,7 +33,7 @@ def export(start: str, end: str, out: Path, bundle: str) -> None:
     from engine.pipeline.research import CHUNK, rows_between
 
     in_order(start, end)
-    _require_folder(out)
+    require_folder(out)
     install()
     opened, values = open_bundle(bundle), settings.load()
     first, last = rows_between(opened, start, end)
@@ -60,9 +60,3 @@ def export(start: str, end: str, out: Path, bundle: str) -> None:
         rows = "1 row of a stock" if missing == 1 else f"{missing:,} rows of stocks"
         click.echo(f"left out: {rows} whose market cap is not known on the day (daily_basic has no total_mv)")
     click.echo(f"{sum(coverage.members):,} rows, {len(coverage.members):,} sessions: {out}")
-
-
-def _require_folder(out: Path) -> None:
-    """Refuse a file in a folder that is not there, before any work is done for it."""
-    if not out.absolute().parent.is_dir():
-        raise UsageError(f"{out} cannot be written", f"there is no folder {out.absolute().parent}", "Make it first.")

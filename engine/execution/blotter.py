@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 import pandas as pd
@@ -159,19 +158,20 @@ class AShareBlotter(SimulationBlotter):
         """Adjust waiting orders for the bonus shares of the session, in whole shares."""
         session = self._session()
         row = self.bars.panels.row(pd.Timestamp(session))
-        for asset, ratio in splits:
+        for asset in {asset for asset, _ in splits}:  # zipline names a stock once a plan
             shares = self.bars.panels.actions.shares_of(asset.sid, row)
             for order in self.open_orders.get(asset, ()):
                 more = whole_shares(abs(order.amount), shares)
                 order.amount += more if order.amount > 0 else -more
                 if order.limit is not None:
-                    order.limit = round(order.limit * ratio, 2)
+                    order.limit = round(order.limit / (1 + float(shares)), 2)
 
     def unsettled(self) -> Iterator[OrderRow]:
         """Yield a row for each order that no session was left for."""
         session = self._session()
         for order_id in self._queue:
-            outcome = Outcome(self._as_order(order_id, session), 0, math.nan, Fees(), Reason.RUN_ENDED)
+            reason = Reason.RUN_ENDED if self.orders[order_id].open else Reason.CANCELLED
+            outcome = Outcome(self._as_order(order_id, session), 0, math.nan, Fees(), reason)
             yield self._row(outcome, order_id, None)
 
     def _session(self) -> dt.date:
@@ -212,17 +212,21 @@ class AShareBlotter(SimulationBlotter):
             if not own_commission:
                 return account_commission(shares * price, self.settings)
             signed = shares if order.side is Side.BUY else -shares
-            fill = SimpleNamespace(amount=signed, price=price, asset=self.orders[order.order_id].asset)
-            return float(commission.calculate(self.orders[order.order_id], fill))
+            placed = self.orders[order.order_id]
+            fill = Transaction(placed.asset, signed, self.current_dt, price, order.order_id)
+            return float(commission.calculate(placed, fill))
 
         def slip(order: Order, price: float) -> float:
             if not own_slippage:
                 return price
             placed = self.orders[order.order_id]
+            limit, placed.limit = placed.limit, None  # it is held against the slipped price, not the model's close
             try:
                 slipped, _ = slippage.process_order(bar_data, placed)
             except LiquidityExceeded:
                 return price
+            finally:
+                placed.limit = limit
             return price if slipped is None else price * slipped / bar_data.current(placed.asset, "close")
 
         assert self._account is not None

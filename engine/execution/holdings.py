@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from engine.market.actions import due_at_sale, to_fen
+from engine.market.lots import sessions_until_sellable
 
 
 @dataclass
@@ -44,8 +45,10 @@ class Holdings:
 
     def add(self, sid: int, shares: int, acquired: dt.date, locked_until: dt.date | None = None) -> None:
         """Enter new shares; by default they are locked for the session they were acquired in (T+1)."""
+        if locked_until is None:
+            locked_until = acquired if sessions_until_sellable(acquired) else acquired - dt.timedelta(days=1)
         if shares:
-            self._lots[sid].append(Lot(acquired, acquired if locked_until is None else locked_until, shares))
+            self._lots[sid].append(Lot(acquired, locked_until, shares))
 
     def held(self, sid: int) -> int:
         """Return the shares held."""

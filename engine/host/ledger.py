@@ -49,6 +49,7 @@ class AShareLedger(Ledger):
         super().__init__(sessions, capital, frequency)
         self.holdings = Holdings()
         self._panels, self._settings, self._diary = panels, settings, diary
+        self._owed: list[tuple[int, Decimal]] = []
         self._payable: dict[int, list[tuple[int, Decimal, Decimal]]] = defaultdict(list)
 
     def process_dividends(self, next_session: pd.Timestamp, asset_finder: Any, adjustment_reader: Any) -> None:
@@ -101,7 +102,19 @@ class AShareLedger(Ledger):
     def _pay(self, row: int, day: dt.date) -> None:
         for sid, gross, withheld in self._payable.pop(row, []):
             self._book(day, sid, "dividend", 0, gross)
-            self._book(day, sid, "tax_withheld", 0, -withheld)
+            self._owed.append((sid, withheld))
+        self._withhold(day)
+
+    def _withhold(self, day: dt.date) -> None:
+        """Take the tax that is owed as far as the cash goes; bonus shares alone bring none to pay theirs."""
+        left = []
+        for sid, owed in self._owed:
+            cash = to_fen(Decimal(repr(float(self._portfolio.cash))))
+            taken = min(owed, max(cash, Decimal(0)))
+            self._book(day, sid, "tax_withheld", 0, -taken)
+            if taken < owed:
+                left.append((sid, owed - taken))
+        self._owed = left
 
     def _receive(self, asset: Asset, shares: int, cost: float, day: pd.Timestamp) -> None:
         before = self.position_tracker.positions.get(asset)

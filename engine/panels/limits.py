@@ -121,7 +121,7 @@ def _rule(asset: Asset, standing: Standing, day: dt.date) -> tuple[int, int]:
 
 def _listing(result: RuleLimits, asset: Asset, days: Array, traded: Array, pre_close: Array) -> None:
     """Enter the first sessions of an asset that was listed inside the panels."""
-    if np.datetime64(asset.list_date) < days[0]:
+    if np.datetime64(asset.list_date) < days[0] or not _had_rules(asset):
         return
     first = int(np.searchsorted(days, np.datetime64(asset.list_date)))
     rows = first + np.flatnonzero(traded[first:, asset.sid])[:LONGEST_FREE]
@@ -140,6 +140,15 @@ def _listing(result: RuleLimits, asset: Asset, days: Array, traded: Array, pre_c
             _enter(result, row, asset.sid, (NO_LIMIT, NO_LIMIT))
         elif not result.unruled[row, asset.sid] and (count == 1 or _is_free(session)):
             _enter(result, row, asset.sid, _limits(session))
+
+
+def _had_rules(asset: Asset) -> bool:
+    """Say whether the board was open on the listing day; stocks that came to a new board were listed before."""
+    try:
+        free_sessions(asset.board, "listing", asset.list_date)
+    except OutsideData:
+        return False
+    return True
 
 
 def _is_free(session: Session) -> bool:

@@ -108,7 +108,8 @@ class Book:
         self.day = dt.date.min
         self._tax = dividend_tax
         self._purchases: dict[int, list[_Purchase]] = {}
-        self._due: list[tuple[dt.date, int]] = []
+        self._due: list[tuple[dt.date, int, int]] = []
+        self._owed = 0
         self._entitled: dict[int, int] = {}
 
     def apply(self, event: Event) -> None:
@@ -186,7 +187,7 @@ class Book:
         self._purchases[event.sid] = [purchase for purchase in self._purchases[event.sid] if purchase.shares]
         if not self._purchases[event.sid]:
             del self._purchases[event.sid]
-        self.cash += event.value - event.fees - _half_up(due * 100)
+        self._spend(event.fees + _half_up(due * 100) - event.value)
 
     def _tax_a_share(self, purchase: _Purchase) -> Fraction:
         return sum(
@@ -202,14 +203,18 @@ class Book:
             for purchase in self._purchases.get(event.sid, ()):
                 if purchase.day <= event.record:
                     purchase.dividends.append((event.record, event.taxed))
-        self._due.append((event.pay, _half_up(held * event.cash * 100) - withheld))
+        self._due.append((event.pay, _half_up(held * event.cash * 100), withheld))
         new = int(held * event.shares)
         if new:
             self._bring(event.sid, new, self.day - dt.timedelta(days=1))
 
     def _pay(self) -> None:
-        self.cash += sum(fen for day, fen in self._due if day <= self.day)
-        self._due = [(day, fen) for day, fen in self._due if day > self.day]
+        """Enter the dividends that are due, and take the tax withheld from them as far as the cash goes."""
+        self.cash += sum(gross for day, gross, _ in self._due if day <= self.day)
+        self._owed += sum(withheld for day, _, withheld in self._due if day <= self.day)
+        self._due = [entry for entry in self._due if entry[0] > self.day]
+        taken = min(self._owed, max(self.cash, 0))
+        self.cash, self._owed = self.cash - taken, self._owed - taken
 
     def _leave(self, event: Left) -> None:
         held = self.held(event.sid)

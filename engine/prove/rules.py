@@ -7,8 +7,10 @@ is an exception, and gets a cause from what the data themselves show; one withou
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine.market.actions import reference_price
 from engine.market.boards import board_of, exchange_of
 from engine.market.limits import NO_LIMIT, Session, limit_percent, limit_prices, session_limits
 from engine.market.tables import read_csv
@@ -244,7 +247,12 @@ class _Facts:
     def _other_band(self) -> Array:
         """Return where the record is what the rule gives for another standing of the stock."""
         other = np.zeros(self.up.shape, dtype=bool)
-        differs = self.known & self.traded & ((self.up != self.rule_up) | (self.down != self.rule_down)) & (self.up > 0)
+        differs = (
+            self.known
+            & (self.rule_up > 0)
+            & ((self.up != self.rule_up) | (self.down != self.rule_down))
+            & (self.up > 0)
+        )
         for row, sid in zip(*(index.tolist() for index in np.nonzero(differs)), strict=True):
             other[row, sid] = self._is_other_band(row, sid)
         return other
@@ -269,7 +277,7 @@ def _exception(facts: _Facts, row: int, sid: int) -> tuple[Any, ...]:
 def _cause(facts: _Facts, row: int, sid: int) -> Cause:
     """Return why a cell differs: the first of the causes that the data show."""
     apart = facts.apart(row, sid)
-    if facts.other[row, sid] and apart > 1:
+    if facts.other[row, sid] and apart > 1 and facts.rule_up[row, sid] != NO_LIMIT:
         return _cause_of_band(facts, row, sid)
     tests: tuple[tuple[Cause, Callable[[], bool]], ...] = (
         (Cause.NO_PREVIOUS_CLOSE, lambda: not facts.pre_close[row, sid]),
@@ -291,6 +299,40 @@ def _cause_of_band(facts: _Facts, row: int, sid: int) -> Cause:
     if facts.beyond_rule(row, sid):
         return Cause.NAME_CONTRADICTED
     return Cause.RECORD_CONTRADICTED if facts.other[:, sid].sum() >= ENOUGH_BARS else Cause.OTHER_BAND
+
+
+@dataclass(frozen=True)
+class ExRights:
+    """How many ex-sessions were checked, and how near the computed reference price is to the previous close given."""
+
+    checked: int
+    equal: int
+    near: int
+
+
+def ex_rights(panels: Panels) -> ExRights:
+    """Compute the reference price of every ex-session that follows a bar at once, and compare it.
+
+    Companies with treasury shares pay by an amount of their own a share, which the plan does not show: this is
+    a figure to look at, not a proof.
+    """
+    pre_close, close, last_bar = (panels.field(name) for name in ("pre_close", "last_close", "last_bar"))
+    off = []
+    for row in range(1, len(panels.days)):
+        by_stock = defaultdict(list)
+        for action in panels.actions.on(row):
+            by_stock[action.sid].append(action)
+        for sid, actions in by_stock.items():
+            if last_bar[row, sid] == row and last_bar[row - 1, sid] == row - 1 and pre_close[row, sid]:
+                price = reference_price(
+                    Decimal(int(close[row - 1, sid])) / 100,
+                    sum((action.cash for action in actions), Decimal(0)),
+                    sum((action.shares for action in actions), Decimal(0)),
+                    sum((action.rights for action in actions), Decimal(0)),
+                    max(action.rights_price for action in actions),
+                )
+                off.append(abs(int(price * 100) - int(pre_close[row, sid])))
+    return ExRights(len(off), off.count(0), off.count(1))
 
 
 def vectors() -> Iterator[tuple[str, tuple[int, int], tuple[int, int]]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import empyrical
 import numpy as np
@@ -41,12 +43,12 @@ class RoundTrip:
     opened, closed : date
         Sessions of the first buy and of the end.
     profit : float
-        CNY, all fees paid; dividends, which the orders do not show, left out.
+        CNY: fills, fees, dividends, their tax, rights, and what a delisting left.
     """
 
     ts_code: str
-    opened: object
-    closed: object
+    opened: dt.date
+    closed: dt.date
     profit: float
 
 
@@ -116,37 +118,68 @@ def interval(daily: Floats, statistic: Callable[[Floats], float], seed: int = 0)
 def round_trips(
     orders: pl.DataFrame,
     positions: pl.DataFrame,
-    sessions: Iterable[object],
+    actions: pl.DataFrame,
     renamed: Mapping[str, str] | None = None,
 ) -> list[RoundTrip]:
-    """Return the holdings that were closed.
+    """Return the holdings that were closed, with all the cash they cost and brought.
 
     Parameters
     ----------
-    orders, positions : DataFrame
-        Of the run folder.
-    sessions : iterable of date
-        Of the run; a holding that is still there after the last one is not counted.
+    orders, positions, actions : DataFrame
+        Of the run folder. A holding that is still there at the end is not counted.
     renamed : mapping of str to str, optional
         From an earlier code to today's: a code change ends no holding.
     """
-    days = list(sessions)
-    today = pl.col("ts_code").replace(renamed or {})
-    orders, positions = orders.with_columns(today), positions.with_columns(today)
-    held = {(session, code) for session, code in positions.select("session", "ts_code").iter_rows()}
-    fills = orders.filter(pl.col("filled") > 0).sort("session", maintain_order=True)
-    trips = []
-    for (code,), group in fills.group_by("ts_code", maintain_order=True):
-        opened, cash = None, 0.0
-        for session, rows in group.group_by("session", maintain_order=True):
-            opened = opened or session[0]
-            cash += sum(_cash_of(row) for row in rows.iter_rows(named=True))
-            if (session[0], code) not in held:
-                trips.append(RoundTrip(str(code), opened, session[0], cash))
-                opened, cash = None, 0.0
-        if opened is not None and (days[-1], code) not in held:  # written down after its delisting
-            trips.append(RoundTrip(str(code), opened, days[-1], cash))
+    names = renamed or {}
+    held = {(session, names.get(code, code)) for session, code in positions.select("session", "ts_code").iter_rows()}
+    trips: list[RoundTrip] = []
+    open_trips: dict[str, RoundTrip] = {}
+    for session, entries in _cash_by_session(orders, actions, names):
+        absorbed = ""
+        for code, kind, cash in entries:
+            if kind == "absorbed":  # the entry before it is the stock that was absorbed: its trip goes on
+                open_trips[code] = _joined(open_trips.pop(absorbed, None), open_trips.get(code), code, session)
+            elif code in open_trips or kind in _OPENING:
+                trip = open_trips.get(code) or RoundTrip(code, session, session, 0.0)
+                open_trips[code] = replace(trip, profit=trip.profit + cash)
+            else:
+                _add_late(trips, code, cash)
+            absorbed = code
+        closed = [code for code in dict.fromkeys(code for code, *_ in entries) if (session, code) not in held]
+        trips += [replace(open_trips.pop(code), closed=session) for code in closed if code in open_trips]
     return trips
+
+
+_OPENING = {"buy", "rights"}
+
+
+def _cash_by_session(
+    orders: pl.DataFrame, actions: pl.DataFrame, names: Mapping[str, str]
+) -> Iterator[tuple[dt.date, list[tuple[str, str, float]]]]:
+    """Yield each session with its entries in order: code of today, side or kind, cash in CNY."""
+    by_session: dict[dt.date, list[tuple[str, str, float]]] = defaultdict(list)
+    filled = orders.filter(pl.col("filled") > 0).iter_rows(named=True)
+    for row in filled:
+        by_session[row["session"]].append((row["ts_code"], row["side"], _cash_of(row)))
+    for session, code, kind, cash in actions.select("session", "ts_code", "kind", "cash").iter_rows():
+        by_session[session].append((code, kind, cash))
+    for session in sorted(by_session):
+        yield session, [(names.get(code, code), kind, cash) for code, kind, cash in by_session[session]]
+
+
+def _joined(absorbed: RoundTrip | None, successor: RoundTrip | None, code: str, session: dt.date) -> RoundTrip:
+    """Return one trip of an absorbed holding and what was held of its successor."""
+    parts = [trip for trip in (absorbed, successor) if trip is not None]
+    opened = min((trip.opened for trip in parts), default=session)
+    return RoundTrip(code, opened, session, sum(trip.profit for trip in parts))
+
+
+def _add_late(trips: list[RoundTrip], code: str, cash: float) -> None:
+    """Add a dividend that was paid after the holding was closed to the trip that earned it."""
+    for at in range(len(trips) - 1, -1, -1):
+        if trips[at].ts_code == code:
+            trips[at] = replace(trips[at], profit=trips[at].profit + cash)
+            return
 
 
 def _cash_of(order: dict[str, object]) -> float:

@@ -87,7 +87,7 @@ def _context(folder: Path) -> dict[str, Any]:
     own = stats.returns(perf["net_value"].to_numpy(), manifest["capital"], perf["flow"].to_numpy())
     index = perf["benchmark_return"].to_numpy()
     year = stats.sessions_a_year(sessions[0], sessions[-1])
-    trips = stats.round_trips(orders, positions, sessions.to_list(), manifest["renamed"])
+    trips = stats.round_trips(orders, positions, actions, manifest["renamed"])
     names = perf.join(positions.group_by("session").agg(pl.len().alias("names")), on="session", how="left")
     index_name = manifest["settings"]["labels"]["index"]
     days = [dt.datetime.combine(day, dt.time()) for day in sessions]

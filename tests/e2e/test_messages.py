@@ -212,3 +212,14 @@ def test_make_says_that_installing_takes_minutes_before_it_does():
     root = Path(__file__).parents[2]
     planned = subprocess.run(["make", "-n", "-B", "demo"], cwd=root, capture_output=True, text=True, check=True).stdout
     assert planned.index("several minutes") < planned.index("pip install")
+
+
+def test_rules_before_a_table_begins_are_shown_as_unknown() -> None:
+    from click.testing import CliRunner
+
+    from engine.cli.main import ashare
+
+    done = CliRunner().invoke(ashare, ["rules", "600519.SH", "2010-01-04"])
+    assert done.exit_code == 0
+    assert "no rule, or none known, on that day" in done.output
+    assert "since 1996-12-16" in done.output

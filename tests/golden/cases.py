@@ -172,7 +172,9 @@ class Runner:
         group, folder = self.groups[name], self.folder / name
         home, work = folder / "home", folder / "work"
         setup = group.setups.get(variant, "pass")
-        settings = f"report.tearsheet = false\n[execution]\naudit = {AUDIT}\n{group.variants.get(variant, '')}\n"
+        own = group.variants.get(variant, "")
+        audit = "false" if "round_fees = false" in own else AUDIT  # the second book counts in whole fen
+        settings = f"report.tearsheet = false\n[execution]\naudit = {audit}\n{own}\n"
         with pytest.MonkeyPatch.context() as patch:
             for key in [key for key in os.environ if key.startswith("ASHARE_")]:
                 patch.delenv(key)

@@ -569,3 +569,60 @@ def test_the_benchmark_is_csi_500_or_nothing_with_a_warning(
     expected = [0.0, 0.02, 0.0, -0.05, 0.0] if given else [0.0] * 5
     assert run.perf["benchmark_return"].to_list() == pytest.approx(expected)
     assert ("the benchmark returns are zero" in caplog.text) is not given
+
+
+def test_two_bonus_plans_of_one_session_move_a_waiting_order_once(play: Play) -> None:
+    """0.4 and 0.6 new shares a share: an order of 1,000 becomes one of 2,000."""
+    market = flat(DAYS, 20.0, DAYS[2], 10.0)
+    plan(market, DAYS[2], DAYS[1], cash_div_tax="", stk_div=0.4)
+    plan(market, DAYS[2], DAYS[1], cash_div_tax="", stk_div=0.6, end_date="20161231")
+    run = play(market, script(**{f"d{DAYS[1]}": 1000}))
+    assert run.orders.select("requested", "filled", "reason").rows() == [(2000, 2000, "filled")]
+
+
+def test_tax_on_bonus_shares_waits_for_cash(play: Play, tmp_path: Path) -> None:
+    """1,000 bonus shares at par, 5 % withheld: 50.00 are owed, 0.70 are there; the sale pays the rest."""
+    days = days_between("20140303", "20140307")
+    folder = tmp_path / "market" / "dividend"
+    folder.mkdir(parents=True)
+    columns = "ts_code,end_date,ann_date,div_proc,stk_div,stk_bo_rate,cash_div_tax,record_date,ex_date,pay_date"
+    row = f"600000.SH,20131231,20140301,实施,1.0,1.0,,{days[1]},{days[2]},"
+    (folder / "bonus.csv").write_text(f"{columns},imp_ann_date\n{row},\n", "utf-8")
+    run = play(flat(days, 20.0, days[2], 10.0), script(**{f"d{days[0]}": 1000, f"d{days[2]}": -1000}), capital=20_006.0)
+    assert run.perf["cash"].min() >= 0
+    withheld = [cash for _, kind, _, cash in actions(run) if kind == "tax_withheld"]
+    assert len(withheld) == 2
+    assert sum(withheld) == pytest.approx(-50.0)
+
+
+def test_a_successor_named_by_its_earlier_code(play: Play, tmp_path: Path) -> None:
+    user_table(tmp_path, "code_changes", "old,new,date", f"600001.SH,600005.SH,{DAYS[1]}")
+    user_table(tmp_path, "delistings", "ts_code,kind,into,ratio,cash", "600000.SH,absorption,600001.SH,2,")
+    market = left_market().stock("600005.SH")
+    for table in ("daily", "adj_factor", "daily_basic", "stk_limit"):
+        for row in market.tables[table]:
+            if row["ts_code"] == "600001.SH" and row["trade_date"] >= DAYS[1]:
+                row["ts_code"] = "600005.SH"
+    assert ("20180308", "absorbed", 2000, 0.0) in actions(play(market, HOLD))
+
+
+def test_terms_in_shares_of_a_stock_nobody_has_fall_back_to_the_last_price(play: Play, tmp_path: Path) -> None:
+    user_table(tmp_path, "delistings", "ts_code,kind,into,ratio,cash", "600000.SH,absorption,601857.SH,2,0.125")
+    assert ("20180308", "delisted", -1000, 10_000.0) in actions(play(left_market(), HOLD))
+
+
+CANCELS_LAST = """
+from zipline.api import cancel_order, order
+
+def initialize(context):
+    context.session = 0
+
+def handle_data(context, data):
+    context.session += 1
+    if context.session == 5:
+        cancel_order(order(context.asset_finder.retrieve_asset(0), 100))
+"""
+
+
+def test_an_order_cancelled_at_the_last_close_was_cancelled(play: Play) -> None:
+    assert play(flat(DAYS, 20.0), CANCELS_LAST).orders["reason"].to_list() == ["cancelled"]

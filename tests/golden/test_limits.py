@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from engine.errors import DataNotFit
+from engine.errors import Damaged, DataNotFit
 from engine.panels.bundle import open_bundle
 from tests.conftest import ingest
 from tests.markets import Market, days_between
@@ -70,3 +72,44 @@ def test_a_mark_for_no_limit_may_be_any_large_number(home, tmp_path):
     market = one("600000.SH")
     market.tables["stk_limit"][1] |= {"up_limit": 99999999.99, "down_limit": 0}
     assert limits(market, tmp_path)[1] == (0, 0)
+
+
+def test_a_missing_previous_close_is_the_last_close_moved_by_the_factor(home, tmp_path):
+    """10.00 doubled into two shares: the reference of the third session is 5.00."""
+    market = Market(DAYS).stock("600000.SH").index([5000.0] * 5)
+    for row, day in enumerate(DAYS):
+        market.bar("600000.SH", day, 10.0 if row < 2 else 5.0, adj=1.0 if row < 2 else 2.0)
+    market.tables["daily"][2] |= {"pre_close": ""}
+    market.tables["stk_limit"].pop(2)
+    assert limits(market, tmp_path)[2] == (550, 450)
+
+
+def test_a_stock_that_came_to_a_new_board_had_no_listing_day_there(home, tmp_path):
+    days = days_between("20211110", "20211118")
+    market = Market(days).stock("430047.BJ", listed="20211111").index([5000.0] * len(days))
+    for day in days[3:]:
+        market.bar("430047.BJ", day, 10.0)
+    market.tables["stk_limit"].clear()
+    assert limits(market, tmp_path)[0] == (1300, 700)
+
+
+def test_what_nothing_explains_is_listed_by_stock_and_day(home, tmp_path):
+    market = one("600000.SH")
+    market.tables["adj_factor"][3] |= {"adj_factor": 1.25}
+    market.tables["adj_factor"][4] |= {"adj_factor": 1.25}
+    limits(market, tmp_path)
+    (suspected,) = (tmp_path / "zipline" / "data" / "ashare").glob("*/suspected_rights.csv")
+    assert suspected.read_text().splitlines() == ["ts_code,session,price_ratio", "600000.SH,2018-03-08,0.8"]
+
+
+def test_a_flipped_byte_in_the_lake_stops_the_ingest(home, tmp_path):
+    limits(one("600000.SH"), tmp_path)
+    part = next((home / "lake").glob("daily/*.parquet"))
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.chmod(0o644)
+    part.write_bytes(bytes(content))
+    from zipline.data import bundles
+
+    with pytest.raises(Damaged):
+        bundles.ingest("ashare", os.environ, show_progress=False)

@@ -85,7 +85,7 @@ class Accounts(RuleBasedStateMachine):
         super().__init__()
         self.day = self.before = FIRST
         self.cash = 0.0
-        self.debt = 0
+        self.owed = 0
         self.start = 0
         self.holdings, self.book = Holdings(), Book()
         self.payable: list[tuple[dt.date, Decimal, Decimal]] = []
@@ -228,8 +228,8 @@ class Accounts(RuleBasedStateMachine):
 
     @invariant()
     def cash_is_not_negative(self) -> None:
-        """Only taxes withheld from bonus shares may take cash below zero."""
-        assert self.book.cash >= -self.debt
+        """Nothing takes cash below zero; tax that no cash is there for is owed."""
+        assert self.book.cash >= 0
 
     @invariant()
     def every_fen_has_its_cause(self) -> None:
@@ -289,7 +289,6 @@ class Accounts(RuleBasedStateMachine):
         order, shares = outcome.order, outcome.filled
         value, fees, tax = (round(cny * 100) for cny in (shares * outcome.price, outcome.fees.total, outcome.tax))
         signed = shares if order.side is Side.BUY else -shares
-        cash = self.book.cash
         self._flow(-(outcome.price * signed))
         self._flow(-outcome.fees.total)
         if tax:
@@ -297,7 +296,6 @@ class Accounts(RuleBasedStateMachine):
         if order.side is Side.BUY:
             self.holdings.add(order.sid, shares, self.day)
         self.book.apply(Filled(order.sid, order.side, shares, value, fees))
-        assert self.book.cash >= min(cash, 0)
         self.causes["fill against mark"] += signed * self.prices[order.sid] + (value if signed < 0 else -value)
         self.causes["fees"] -= fees
         self.causes["tax"] -= tax
@@ -307,10 +305,12 @@ class Accounts(RuleBasedStateMachine):
         self.payable = [entry for entry in self.payable if entry[0] > self.day]
         for _, gross, withheld in due:
             self._flow(float(gross))
-            self._flow(-float(withheld))
-            self.debt += max(int((withheld - gross) * 100), 0)
+            self.owed += int(withheld * 100)
             self.causes["dividend"] += int(gross * 100)
-            self.causes["tax"] -= int(withheld * 100)
+        taken = min(self.owed, max(round(self.cash * 100), 0))
+        self.owed -= taken
+        self._flow(-taken / 100)
+        self.causes["tax"] -= taken
 
     def _mark(self, sid: int, price: int) -> None:
         self.causes["price"] += self.holdings.held(sid) * (price - self.prices[sid])

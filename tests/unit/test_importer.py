@@ -290,6 +290,13 @@ def test_a_plan_that_turns_up_moves_no_other(tmp_path, lake):
     assert [(plan, cash) for plan, cash, _ in plans(lake)] == [(0, 0.5), (1, 0.1)]
 
 
+def test_a_second_plan_of_a_period_on_its_own_is_a_second_plan(tmp_path, lake):
+    take(dividend(five_sessions()).write(tmp_path / "market"), lake)
+    special = dividend(five_sessions(), ex_date="20180910", cash_div_tax=0.3, ann_date="20180901")
+    assert take(special.write(tmp_path / "market"), lake, LATER).changed["dividend"] == 0
+    assert [(plan, cash) for plan, cash, _ in plans(lake)] == [(0, 0.5), (1, 0.3)]
+
+
 def versions(lake) -> list[tuple]:
     frame = lake.frame(lake.version(), "income").sort("known_at", "n_income_attr_p")
     return frame.select(pl.col("known_at").cast(pl.String), "n_income_attr_p").rows()

@@ -12,7 +12,7 @@ import pytest
 
 from engine.errors import DataNotFit, ScriptFailed
 from engine.report import statistics as stats
-from engine.report.runs import ORDERS, PERF, POSITIONS
+from engine.report.runs import ACTIONS, ORDERS, PERF, POSITIONS
 from engine.report.tearsheet import render
 from tests.markets import five_sessions
 
@@ -219,7 +219,7 @@ def test_a_code_change_ends_no_round_trip(backtest, tmp_path):
     assert run.orders["ts_code"].to_list() == ["000022.SZ", "001872.SZ"]
     renamed = json.loads((run.folder / "manifest.json").read_text())["renamed"]
     assert renamed == {"000022.SZ": "001872.SZ"}
-    (trip,) = stats.round_trips(run.orders, run.positions, run.perf["session"], renamed)
+    (trip,) = stats.round_trips(run.orders, run.positions, pl.read_parquet(run.folder / "actions.parquet"), renamed)
     fees = run.orders.select(pl.sum_horizontal("commission", "stamp_duty", "transfer_fee")).sum().item()
     assert (trip.ts_code, trip.profit) == ("001872.SZ", pytest.approx(-fees))
 
@@ -257,6 +257,51 @@ def test_round_trips_end_when_the_last_share_is_gone():
     positions = pl.DataFrame(
         {"session": [dt.date(2018, 3, day) for _, day in held], "ts_code": [code for code, _ in held]}
     )
-    trips = stats.round_trips(orders, positions, [dt.date(2018, 3, day) for day in range(5, 10)])
+    trips = stats.round_trips(orders, positions, pl.DataFrame(schema=ACTIONS))
     assert [trip.profit for trip in trips] == pytest.approx([285.0, -5.0])
     assert stats.win_rate(trips) == 0.5
+
+
+DAYS = [dt.date(2024, 1, day) for day in (2, 3, 4, 5, 8)]
+
+
+def _trade(session: dt.date, code: str, side: str, shares: int, price: float) -> dict[str, object]:
+    fees = dict.fromkeys(("commission", "stamp_duty", "transfer_fee"), 0.0)
+    return {"session": session, "ts_code": code, "side": side, "filled": shares, "price": price, **fees}
+
+
+def _holding(*held: tuple[dt.date, str]) -> pl.DataFrame:
+    return pl.DataFrame(held, schema={"session": pl.Date, "ts_code": pl.String}, orient="row")
+
+
+def test_rights_dividends_and_taxes_are_part_of_a_round_trip():
+    """Bought for 10,000, 300 rights for 1,500, a dividend of 200 of which 20 are tax, sold for 11,050: -270."""
+    orders = [_trade(DAYS[0], "600001.SH", "buy", 1000, 10.0), _trade(DAYS[4], "600001.SH", "sell", 1300, 8.5)]
+    actions = [
+        (DAYS[1], "600001.SH", "rights", 300, -1500.0),
+        (DAYS[2], "600001.SH", "dividend", 0, 200.0),
+        (DAYS[4], "600001.SH", "dividend_tax", 0, -20.0),
+    ]
+    (trip,) = stats.round_trips(
+        pl.DataFrame(orders),
+        _holding(*((day, "600001.SH") for day in DAYS[:4])),
+        pl.DataFrame(actions, schema=ACTIONS, orient="row"),
+    )
+    assert (trip.opened, trip.closed, trip.profit) == (DAYS[0], DAYS[4], -270.0)
+
+
+def test_an_absorbed_holding_goes_on_as_its_successor():
+    orders = [_trade(DAYS[0], "600001.SH", "buy", 1000, 10.0), _trade(DAYS[4], "600002.SH", "sell", 1000, 9.5)]
+    actions = [(DAYS[2], "600001.SH", "delisted", -1000, 0.0), (DAYS[2], "600002.SH", "absorbed", 1000, 0.0)]
+    held = _holding(*((day, "600001.SH") for day in DAYS[:2]), *((day, "600002.SH") for day in DAYS[2:4]))
+    (trip,) = stats.round_trips(pl.DataFrame(orders), held, pl.DataFrame(actions, schema=ACTIONS, orient="row"))
+    assert (trip.ts_code, trip.opened, trip.profit) == ("600002.SH", DAYS[0], -500.0)
+
+
+def test_a_dividend_paid_after_the_sale_belongs_to_the_trip():
+    orders = [_trade(DAYS[0], "600001.SH", "buy", 100, 10.0), _trade(DAYS[1], "600001.SH", "sell", 100, 10.0)]
+    actions = [(DAYS[3], "600001.SH", "dividend", 0, 50.0)]
+    (trip,) = stats.round_trips(
+        pl.DataFrame(orders), _holding((DAYS[0], "600001.SH")), pl.DataFrame(actions, schema=ACTIONS, orient="row")
+    )
+    assert (trip.closed, trip.profit) == (DAYS[1], 50.0)
