@@ -41,7 +41,9 @@ def forty_stocks(folder: Path) -> Path:
     market = Market(days_between("20180305", "20180308"))
     for n in range(40):
         code = f"6000{n:02d}.SH"
-        market.stock(code).bars(code, [10 + n / 100, 10.1, 10.2 + n / 100, 10.05], adj=1.0 + n / 7)
+        market.stock(code)
+        for day, close in zip(market.days, [10 + n / 100, 10.1, 10.2 + n / 100, 10.05], strict=True):
+            market.bar(code, day, close, adj=(1.0 + n / 7) * (1.0 if day == "20180305" else 1.01))
         report = {"ts_code": code, "end_date": "20171231", "ann_date": "20180306", "f_ann_date": "20180306"}
         report |= {"report_type": "1", "comp_type": "1", "update_flag": "0"}
         market.add("income", **report, revenue=1e10 / 3 + n, oper_cost=5e9, n_income_attr_p=1e8 / 7)

@@ -243,7 +243,7 @@ class Client:
         return self._again(terms.name, VendorError, lambda: _ordered(terms, self._post(terms, params, fields), fields))
 
     def _again(self, api_name: str, kind: type[VendorError], action: Callable[[], _T]) -> _T:
-        """Run an action until it succeeds or a failure counts as lasting; other kinds of error are not ours to repeat."""
+        """Run an action until it succeeds or a failure counts as lasting; other kinds of error are raised at once."""
         from tenacity import Retrying, retry_if_exception
 
         def passing(error: BaseException) -> bool:
