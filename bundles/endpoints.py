@@ -292,6 +292,11 @@ def _at(*columns: str) -> Known:
     return lambda fetched, undated: pl.coalesce(*(pl.col(name) for name in columns), pl.lit(fetched))
 
 
+def _year_before(fetched: dt.date, undated: Undated) -> pl.Expr:
+    """Known at the end of the year before, when the exchanges have published the next one."""
+    return pl.date(pl.col("cal_date").dt.year() - 1, 12, 31)
+
+
 def effective_announcement() -> pl.Expr:
     """Return a report's own announcement date; one that is not later than its period's end is impossible."""
     announced = pl.coalesce("f_ann_date", "ann_date")
@@ -334,7 +339,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     endpoint.name: endpoint
     for endpoint in (
         Endpoint("stock_basic", StockBasic, ("ts_code",), _at("list_date")),
-        Endpoint("trade_cal", TradeCal, ("exchange", "cal_date"), _at("cal_date"), stocks=False),
+        Endpoint("trade_cal", TradeCal, ("exchange", "cal_date"), _year_before, stocks=False),
         Endpoint("daily", DailyBars, _DAY, _at("trade_date"), session="trade_date"),
         Endpoint("adj_factor", AdjFactor, _DAY, _at("trade_date"), session="trade_date"),
         Endpoint("daily_basic", DailyBasic, _DAY, _at("trade_date"), session="trade_date"),

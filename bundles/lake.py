@@ -19,7 +19,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,12 @@ class Version:
         What the data are, where that must be said ("synthetic").
     notes : dict
         Counts worth keeping, by endpoint.
+    covered : dict of str to (date, date)
+        By endpoint, from when to when a vendor was asked for all there is; outside the lake's identity.
+    held_back : dict of str to tuple of Part
+        Rows that failed a check, by endpoint, with the reasons; no reader of the data sees them.
+    as_known_at : date or None
+        Only rows known by then are read; None reads all. ``Lake.view`` sets it.
     """
 
     number: int
@@ -90,11 +96,21 @@ class Version:
     lineage: tuple[str, ...]
     label: str
     notes: Mapping[str, Any]
+    covered: Mapping[str, tuple[dt.date, dt.date]] = field(default_factory=dict)
+    held_back: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
+    as_known_at: dt.date | None = None
 
     @property
     def data_id(self) -> str:
         """The identity of the content: equal data, equal id, whenever they were fetched."""
-        return self.lineage[-1]
+        if self.as_known_at is None or self.as_known_at == self.fetched_at:
+            return self.lineage[-1]
+        return f"{self.lineage[-1]}-asof-{self.as_known_at:%Y%m%d}"
+
+    @property
+    def fetched_at(self) -> dt.date:
+        """When its newest part came in."""
+        return max((part.fetched_at for parts in self.parts.values() for part in parts), default=dt.date.min)
 
 
 EMPTY = Version(0, {}, ("empty",), "", {})
@@ -108,8 +124,26 @@ def data_id(parts: Mapping[str, Sequence[Part]]) -> str:
 
 def _read_version(path: Path) -> Version:
     value = read_json(path)
-    parts = {name: tuple(Part.from_json(part) for part in entries) for name, entries in value["parts"].items()}
-    return Version(int(value["number"]), parts, tuple(value["lineage"]), value["label"], value["notes"])
+    return Version(
+        int(value["number"]),
+        _read_parts(value["parts"]),
+        tuple(value["lineage"]),
+        value["label"],
+        value["notes"],
+        {
+            name: (dt.date.fromisoformat(first), dt.date.fromisoformat(last))
+            for name, (first, last) in value.get("covered", {}).items()
+        },
+        _read_parts(value.get("held_back", {})),
+    )
+
+
+def _read_parts(value: Mapping[str, Any]) -> dict[str, tuple[Part, ...]]:
+    return {name: tuple(Part.from_json(part) for part in entries) for name, entries in value.items()}
+
+
+def _shown_parts(parts: Mapping[str, Sequence[Part]]) -> dict[str, Any]:
+    return {name: [part.to_json() for part in files] for name, files in sorted(parts.items())}
 
 
 class Lake:
@@ -132,17 +166,45 @@ class Lake:
         Damaged
             Its file is none of ours.
         """
-        files = sorted((self.root / "versions").glob("[0-9]*.json"))
-        if not files:
-            return EMPTY
-        try:
-            return _read_version(files[-1])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Damaged(
-                f"{files[-1]} of the lake cannot be read",
-                f"{type(error).__name__}: {error}",
-                "Restore it from a backup; removing it makes the version before it the newest.",
-            ) from None
+        return next(self.versions(), EMPTY)
+
+    def versions(self) -> Iterator[Version]:
+        """Yield every version, newest first.
+
+        Raises
+        ------
+        Damaged
+            A file is none of ours.
+        """
+        for path in sorted((self.root / "versions").glob("[0-9]*.json"), reverse=True):
+            try:
+                yield _read_version(path)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise Damaged(
+                    f"{path} of the lake cannot be read",
+                    f"{type(error).__name__}: {error}",
+                    "Restore it from a backup; removing it makes the version before it the newest.",
+                ) from None
+
+    def view(self, as_known_at: dt.date | None = None) -> Version:
+        """Return what was known at the close of a day, by default of the day the newest rows came in.
+
+        A day on which the lake existed already gives the version of that day as it was read then. An earlier
+        day gives the newest version without the rows known later: a first download of history counts as known
+        when its rows say (SPEC 1).
+
+        Raises
+        ------
+        DataNotFit
+            The lake is empty.
+        """
+        newest = self.require()
+        if as_known_at is None:
+            return replace(newest, as_known_at=newest.fetched_at)
+        there = next((version for version in self.versions() if version.fetched_at <= as_known_at), None)
+        if there is None:
+            return replace(newest, as_known_at=as_known_at)
+        return replace(there, as_known_at=there.fetched_at)
 
     def require(self) -> Version:
         """Return the newest version of a lake that has data.
@@ -171,10 +233,10 @@ class Lake:
         """
         spec, parts = ENDPOINTS[endpoint], version.parts.get(endpoint, ())
         if spec.keeps_versions or not any(part.restates for part in parts):
-            yield from (self._read(part, columns) for part in parts)
+            yield from (self._read(part, columns, version.as_known_at) for part in parts)
             return
         wanted = None if columns is None else list(dict.fromkeys([*columns, *spec.key]))
-        rows = pl.concat([self._read(part, wanted) for part in parts])
+        rows = pl.concat([self._read(part, wanted, version.as_known_at) for part in parts])
         last = rows.unique(spec.key, keep="last", maintain_order=True)
         yield last if columns is None else last.select(columns)
 
@@ -186,13 +248,19 @@ class Lake:
         empty = pl.DataFrame(schema={**ENDPOINTS[endpoint].types, KNOWN_AT: pl.Date})
         return empty if columns is None else empty.select(columns)
 
-    def _read(self, part: Part, columns: Sequence[str] | None) -> pl.DataFrame:
+    def _read(self, part: Part, columns: Sequence[str] | None, as_known_at: dt.date | None) -> pl.DataFrame:
+        wanted = None if columns is None else list(columns)
+        if as_known_at is not None and wanted is not None and KNOWN_AT not in wanted:
+            wanted.append(KNOWN_AT)
         try:
-            return pl.read_parquet(self.root / part.path, columns=None if columns is None else list(columns))
+            rows = pl.read_parquet(self.root / part.path, columns=wanted)
         except (FileNotFoundError, pl.exceptions.ComputeError) as error:
             raise Damaged(
                 f"{part.path} of the lake cannot be read", str(error), "Restore it from a backup, or import again."
             ) from None
+        if as_known_at is not None and (rows[KNOWN_AT].max() or as_known_at) > as_known_at:  # type: ignore[operator]
+            rows = rows.filter(pl.col(KNOWN_AT) <= as_known_at)
+        return rows if columns is None else rows.select(columns)
 
     def verify(self, version: Version) -> None:
         """Compare every file of a version with its hash.
@@ -202,7 +270,8 @@ class Lake:
         Damaged
             A file is missing or differs.
         """
-        for part in (part for parts in version.parts.values() for part in parts):
+        both = (*version.parts.values(), *version.held_back.values())
+        for part in (part for parts in both for part in parts):
             path = self.root / part.path
             if not path.is_file() or sha256_of(path) != part.sha256:
                 state = "differs from its hash" if path.is_file() else "is missing"
@@ -313,10 +382,12 @@ class Append:
             self.lake.root / "versions" / f"{number:06d}.json",
             {
                 "number": number,
-                "parts": {name: [part.to_json() for part in files] for name, files in sorted(parts.items())},
+                "parts": _shown_parts(parts),
                 "lineage": list(lineage),
                 "label": version.label,
                 "notes": version.notes,
+                "covered": {name: [str(day) for day in days] for name, days in sorted(version.covered.items())},
+                "held_back": _shown_parts(version.held_back),
             },
         )
         return version

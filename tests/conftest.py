@@ -15,7 +15,7 @@ from bundles.lake import Lake
 from engine import settings
 from tests.markets import Market
 
-FETCHED = dt.date(2020, 1, 2)
+FETCHED = dt.date(2027, 1, 4)
 
 
 @pytest.fixture
