@@ -54,8 +54,8 @@ def import_(folder: Path, label: str) -> None:
 @data.command()
 def status() -> None:
     """Show what the lake holds."""
-    from bundles.importer import endpoint_summary
     from bundles.lake import Lake
+    from bundles.status import endpoint_summary
     from engine import settings
 
     lake = Lake(settings.load().lake)

@@ -11,7 +11,8 @@ import dataframely as dy
 import polars as pl
 
 from bundles.endpoints import ENDPOINTS
-from bundles.importer import coded, endpoint_files, read_table
+from bundles.importer import endpoint_files, read_table
+from bundles.intake import coded
 from bundles.tushare.caps import Terms
 
 HIDDEN: Mapping[str, frozenset[str]] = {
