@@ -31,6 +31,8 @@ from engine.errors import Damaged, DataNotFit, Halted
 from engine.files import fsync_path, read_json, sha256_of, write_json
 
 KNOWN_AT = "known_at"
+HELD_BACK = "held_back"
+"""The folder of the rows that failed a check."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Part:
         When it came in; outside the lake's identity.
     restates : bool
         Whether it holds keys that an earlier part holds too.
+    span : (date, date) or None
+        Its first and last session; None where it has none, or does not say.
     """
 
     path: str
@@ -56,15 +60,18 @@ class Part:
     sha256: str
     fetched_at: dt.date
     restates: bool
+    span: tuple[dt.date, dt.date] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what a version file says of it."""
-        return {**self.__dict__, "fetched_at": self.fetched_at.isoformat()}
+        span = None if self.span is None else [str(day) for day in self.span]
+        return {**self.__dict__, "fetched_at": self.fetched_at.isoformat(), "span": span}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Part:
         """Read it from a version file."""
-        return cls(**{**value, "fetched_at": dt.date.fromisoformat(value["fetched_at"])})
+        fetched_at, span = dt.date.fromisoformat(value["fetched_at"]), value.get("span")
+        return cls(**{**value, "fetched_at": fetched_at, "span": span and _days(span)})
 
 
 @dataclass(frozen=True)
@@ -130,12 +137,14 @@ def _read_version(path: Path) -> Version:
         tuple(value["lineage"]),
         value["label"],
         value["notes"],
-        {
-            name: (dt.date.fromisoformat(first), dt.date.fromisoformat(last))
-            for name, (first, last) in value.get("covered", {}).items()
-        },
+        {name: _days(days) for name, days in value.get("covered", {}).items()},
         _read_parts(value.get("held_back", {})),
     )
+
+
+def _days(value: Sequence[str]) -> tuple[dt.date, dt.date]:
+    first, last = value
+    return dt.date.fromisoformat(first), dt.date.fromisoformat(last)
 
 
 def _read_parts(value: Mapping[str, Any]) -> dict[str, tuple[Part, ...]]:
@@ -219,7 +228,13 @@ class Lake:
             raise DataNotFit(f"the lake {self.root} is empty", "nothing was imported", "Run `ashare data import DIR`.")
         return version
 
-    def frames(self, version: Version, endpoint: str, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+    def frames(
+        self,
+        version: Version,
+        endpoint: str,
+        columns: Sequence[str] | None = None,
+        between: tuple[dt.date, dt.date] | None = None,
+    ) -> Iterator[pl.DataFrame]:
         """Yield the rows of an endpoint, each key once unless it keeps versions; part by part where that can be.
 
         Parameters
@@ -230,7 +245,12 @@ class Lake:
             Its name.
         columns : sequence of str, optional
             Which columns; by default all, ``known_at`` among them.
+        between : (date, date), optional
+            Only sessions from the first to the second, of an endpoint that has sessions.
         """
+        if between is not None:
+            yield self._between(version, endpoint, columns, between)
+            return
         spec, parts = ENDPOINTS[endpoint], version.parts.get(endpoint, ())
         if spec.keeps_versions or not any(part.restates for part in parts):
             yield from (self._read(part, columns, version.as_known_at) for part in parts)
@@ -240,9 +260,31 @@ class Lake:
         last = rows.unique(spec.key, keep="last", maintain_order=True)
         yield last if columns is None else last.select(columns)
 
-    def frame(self, version: Version, endpoint: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def _between(
+        self, version: Version, endpoint: str, columns: Sequence[str] | None, between: tuple[dt.date, dt.date]
+    ) -> pl.DataFrame:
+        """Return the rows of some sessions from the parts that may hold them."""
+        spec, (first, last) = ENDPOINTS[endpoint], between
+        assert spec.session is not None
+        parts = [
+            part
+            for part in version.parts.get(endpoint, ())
+            if part.span is None or (part.span[0] <= last and first <= part.span[1])
+        ]
+        near = replace(version, parts={endpoint: tuple(parts)})
+        wanted = None if columns is None else list(dict.fromkeys([*columns, spec.session]))
+        rows = self.frame(near, endpoint, wanted).filter(pl.col(spec.session).is_between(first, last))
+        return rows if columns is None else rows.select(columns)
+
+    def frame(
+        self,
+        version: Version,
+        endpoint: str,
+        columns: Sequence[str] | None = None,
+        between: tuple[dt.date, dt.date] | None = None,
+    ) -> pl.DataFrame:
         """Return all rows of an endpoint in one frame; empty with its columns where there are none."""
-        frames = list(self.frames(version, endpoint, columns))
+        frames = list(self.frames(version, endpoint, columns, between))
         if frames:
             return pl.concat(frames)
         empty = pl.DataFrame(schema={**ENDPOINTS[endpoint].types, KNOWN_AT: pl.Date})
@@ -295,6 +337,7 @@ class Append:
         self.lake = lake
         self._staging = lake.root / ".staging"
         self._staged: dict[str, list[Part]] = {}
+        self._held_back: dict[str, list[Part]] = {}
         self._lock = FileLock(lake.root / ".lock", timeout=0)
 
     def __enter__(self) -> Append:
@@ -316,9 +359,13 @@ class Append:
 
     def _sweep(self) -> None:
         """Remove what a process left behind that died before its version was written."""
-        named = {part.path for parts in self.base.parts.values() for part in parts}
+        both = (*self.base.parts.values(), *self.base.held_back.values())
+        named = {part.path for parts in both for part in parts}
         for name in ENDPOINTS:
-            for path in (self.lake.root / name).glob("*.parquet"):
+            for path in (
+                *(self.lake.root / name).glob("*.parquet"),
+                *(self.lake.root / HELD_BACK / name).glob("*.parquet"),
+            ):
                 if path.relative_to(self.lake.root).as_posix() not in named:
                     path.unlink()
 
@@ -346,7 +393,17 @@ class Append:
         path.parent.mkdir(parents=True, exist_ok=True)
         rows.write_parquet(path, compression="zstd", compression_level=1, statistics=False)
         fsync_path(path)
-        staged.append(Part(relative, rows.height, sha256_of(path), fetched_at, restates))
+        staged.append(Part(relative, rows.height, sha256_of(path), fetched_at, restates, _span(endpoint, rows)))
+
+    def hold_back(self, endpoint: Endpoint, rows: pl.DataFrame, fetched_at: dt.date) -> None:
+        """Stage rows that failed a check, as text, with the columns ``check`` and ``detail``."""
+        staged = self._held_back.setdefault(endpoint.name, [])
+        relative = f"{HELD_BACK}/{endpoint.name}/{self.base.number + 1:06d}-{len(staged)}.parquet"
+        path = self._staging / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows.write_parquet(path, statistics=False)
+        fsync_path(path)
+        staged.append(Part(relative, rows.height, sha256_of(path), fetched_at, restates=False))
 
     def _free_path(self, endpoint: Endpoint, stem: str, taken: set[str]) -> str:
         """Return a path of the lake for a part; files of one name (``x.csv``, ``x.parquet``) are counted up."""
@@ -364,20 +421,30 @@ class Append:
             path.unlink()
         return rows
 
-    def commit(self, label: str, notes: Mapping[str, Any]) -> Version:
-        """Move the staged parts in and write the next version; without parts the lake stays as it is."""
-        if not self._staged:
-            return self.base
-        parts = {name: tuple(files) for name, files in self.base.parts.items()}
-        for name, staged in self._staged.items():
-            for part in staged:
-                (self.lake.root / part.path).parent.mkdir(exist_ok=True)
-                (self._staging / part.path).rename(self.lake.root / part.path)
-            fsync_path(self.lake.root / name)
-            parts[name] = parts.get(name, ()) + tuple(staged)
-        number = self.base.number + 1
-        lineage = (*(self.base.lineage if self.base.number else ()), data_id(parts))
-        version = Version(number, parts, lineage, label or self.base.label, dict(notes))
+    def commit(
+        self, label: str, notes: Mapping[str, Any], covered: Mapping[str, tuple[dt.date, dt.date]] | None = None
+    ) -> Version:
+        """Move the staged parts in and write the next version; where nothing is new the lake stays as it is.
+
+        Parameters
+        ----------
+        label : str
+            What the data are; the label the lake has stays where this is empty.
+        notes : dict
+            Counts worth keeping.
+        covered : dict of str to (date, date), optional
+            What a vendor has been asked for by now; by default as before.
+        """
+        base = self.base
+        covered = base.covered if covered is None else covered
+        if not self._staged and not self._held_back and covered == base.covered:
+            return base
+        parts, held_back = self._moved_in(base.parts, self._staged), self._moved_in(base.held_back, self._held_back)
+        number, identity = base.number + 1, data_id(parts)
+        lineage = base.lineage if base.number else ()
+        if not lineage or lineage[-1] != identity:
+            lineage = (*lineage, identity)
+        version = Version(number, parts, lineage, label or base.label, dict(notes), dict(covered), held_back)
         write_json(
             self.lake.root / "versions" / f"{number:06d}.json",
             {
@@ -386,8 +453,31 @@ class Append:
                 "lineage": list(lineage),
                 "label": version.label,
                 "notes": version.notes,
-                "covered": {name: [str(day) for day in days] for name, days in sorted(version.covered.items())},
-                "held_back": _shown_parts(version.held_back),
+                "covered": {name: [str(day) for day in days] for name, days in sorted(covered.items())},
+                "held_back": _shown_parts(held_back),
             },
         )
         return version
+
+    def _moved_in(
+        self, before: Mapping[str, tuple[Part, ...]], staged: Mapping[str, list[Part]]
+    ) -> dict[str, tuple[Part, ...]]:
+        """Move staged parts to their places and return them behind the parts there were."""
+        parts = {name: tuple(files) for name, files in before.items()}
+        for name, files in staged.items():
+            for part in files:
+                place = self.lake.root / part.path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                (self._staging / part.path).rename(place)
+            for folder in {(self.lake.root / part.path).parent for part in files}:
+                fsync_path(folder)
+            parts[name] = parts.get(name, ()) + tuple(files)
+        return parts
+
+
+def _span(endpoint: Endpoint, rows: pl.DataFrame) -> tuple[dt.date, dt.date] | None:
+    """Return the first and last session of some rows."""
+    if endpoint.session is None or not rows.height:
+        return None
+    days = rows[endpoint.session]
+    return days.min(), days.max()  # type: ignore[return-value]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import hashlib
 import json
@@ -58,6 +59,19 @@ class TushareSettings(Section):
     """The part of it that is used: the vendor throttles well below the nominal rate."""
     timeout: float = Field(30, gt=0, le=600)
     """Seconds to wait for a reply."""
+    points: int = Field(2000, ge=120)
+    """Points of the account: what it may ask (statements of all stocks at once need 5,000, the ST list 3,000)."""
+    connections: int = Field(8, ge=1, le=64)
+    """Questions under way at once, of all endpoints together."""
+    answers: int = Field(2, ge=1, le=5)
+    """Answers in a row that must be equal before one is believed; 1 halves the calls, and leaves a wrong value in a
+    right-looking answer to the checks."""
+    start: dt.date = dt.date(2010, 1, 1)
+    """First day of a first sync."""
+    reread: int = Field(3, ge=0)
+    """Sessions before the new ones that are asked again, for late and repaired rows."""
+    late_days: int = Field(30, ge=0)
+    """Calendar days back that announcements are asked again for."""
 
 
 class UniverseSettings(Section):

@@ -1,0 +1,1 @@
+"""``ashare data sync``: from the vendor into the lake, resumable, all of a stretch or nothing."""

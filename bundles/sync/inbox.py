@@ -1,0 +1,75 @@
+"""Answers on their way into the lake, a file a question, so that a sync which stopped goes on where it was."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+
+from bundles.sync.plan import Question
+from engine.files import replaced_file
+
+FOLDER = ".inbox"
+
+
+class Inbox:
+    """The answers there are, in folders named by the day they came.
+
+    Parameters
+    ----------
+    lake : Path
+        The folder of the lake.
+    today : date
+        The day new answers are filed under.
+    """
+
+    def __init__(self, lake: Path, today: dt.date) -> None:
+        self.root = lake / FOLDER
+        self.today = today
+        self._days = sorted((path.name for path in self.root.glob("[0-9]*")), reverse=True)
+
+    def find(self, question: Question) -> Path | None:
+        """Return the file of an answer that may be used today."""
+        for day in dict.fromkeys([f"{self.today:%Y%m%d}", *self._days]):
+            path = self._path(question, day)
+            if question.stands(dt.datetime.strptime(day, "%Y%m%d").date(), self.today) and path.is_file():  # noqa: DTZ007
+                return path
+        return None
+
+    def put(self, question: Question, answer: pl.DataFrame) -> None:
+        """File an answer durably."""
+        with replaced_file(self._path(question, f"{self.today:%Y%m%d}")) as beside:
+            answer.write_parquet(beside, statistics=False)
+
+    def read(self, questions: Iterable[Question]) -> pl.DataFrame:
+        """Return the answers to some questions as one table.
+
+        Raises
+        ------
+        KeyError
+            One has no answer.
+        """
+        frames = []
+        for question in questions:
+            path = self.find(question)
+            if path is None:
+                raise KeyError(question.name)
+            frames.append(pl.read_parquet(path))
+        full = [frame for frame in frames if frame.height]
+        return pl.concat(full or frames[:1], how="vertical_relaxed")
+
+    def drop(self, questions: Iterable[Question]) -> None:
+        """Throw answers away, so that they are asked for again."""
+        for question in questions:
+            while (path := self.find(question)) is not None:
+                path.unlink()
+
+    def clear(self) -> None:
+        """Remove the inbox when the lake has what was in it."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _path(self, question: Question, day: str) -> Path:
+        return self.root / day / f"{question.name}.parquet"
