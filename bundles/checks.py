@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, reduce
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from bundles.endpoints import ENDPOINTS, PERIOD
+from bundles.endpoints import ENDPOINTS, PERIOD, undated_deadline
 from bundles.lake import Lake, Part, Version
 from engine import calendar, clock
 from engine.errors import DataNotFit
@@ -40,8 +41,11 @@ KEY = ["ts_code", "trade_date"]
 MISSING = "missing"
 BAR_TABLES = ("adj_factor", "daily_basic", "stk_limit")
 """The tables that have a row for each bar."""
-BY_SESSION = ("daily", *BAR_TABLES, "suspend_d", "index_daily", "stock_st")
+COVERED = ("daily", *BAR_TABLES, "suspend_d", "index_daily")
+"""The tables that say of which rows a day must consist, and have them."""
+BY_SESSION = (*COVERED, "stock_st")
 """The tables that are read session by session."""
+REPORTS = ("income", "balancesheet")
 BENCHMARKS = ("000905.SH", "000300.SH")
 LIMITS_BEGIN = dt.date(2007, 1, 4)
 """The vendor's price limits begin about here; bars before it have those of the rulebook."""
@@ -176,7 +180,9 @@ class Context:
             "ts_code", first="list_date", last="delist_date"
         )
         changes = self.code_changes.select("old", "new", "date")
-        heirs = changes.join(spans, left_on="new", right_on="ts_code").filter(~pl.col("old").is_in(spans["ts_code"]))
+        heirs = changes.join(spans, left_on="new", right_on="ts_code").filter(
+            ~pl.col("old").is_in(spans["ts_code"].implode())
+        )
         spans = pl.concat([spans, heirs.select(pl.col("old").alias("ts_code"), "first", "last")])
         ended = spans.join(changes.select(ts_code="old", end="date"), on="ts_code", how="left")
         begun = ended.join(changes.select(ts_code="new", start="date"), on="ts_code", how="left")
@@ -219,23 +225,35 @@ def _overlapping(lake: Lake, parts: Sequence[Part], first: dt.date, last: dt.dat
     return tuple(part for part, span in spans if span is not None and span[0] <= last and first <= span[1])
 
 
-def held_rows(lake: Lake, version: Version, endpoint: str, first: dt.date, last: dt.date) -> pl.DataFrame:
+def held_rows(
+    lake: Lake, version: Version, endpoint: str, first: dt.date, last: dt.date, columns: Sequence[str] | None = None
+) -> pl.DataFrame:
     """Return the rows a lake holds of a table by session, of the sessions of a stretch; other parts are not read."""
     parts = _overlapping(lake, version.parts.get(endpoint, ()), first, last)
-    rows = lake.frame(replace(version, parts={endpoint: parts}), endpoint, list(ENDPOINTS[endpoint].types))
+    wanted = list(ENDPOINTS[endpoint].types) if columns is None else columns
+    rows = lake.frame(replace(version, parts={endpoint: parts}), endpoint, wanted)
     return rows.filter(pl.col("trade_date").is_between(first, last))
+
+
+def held_reports(lake: Lake, version: Version, endpoint: str) -> pl.DataFrame:
+    """Return the reports a lake holds, the newest version of each."""
+    spec = ENDPOINTS[endpoint]
+    return lake.frame(version, endpoint, list(spec.types)).unique(spec.key, keep="last", maintain_order=True)
 
 
 def tables_of(
     lake: Lake, version: Version, sessions: Sequence[dt.date], fresh: Tables | None = None
 ) -> dict[str, pl.DataFrame]:
-    """Return the tables by session of some sessions: the fresh rows, and the held ones they do not replace.
+    """Return the tables to look at: the fresh rows, and of the same sessions the held ones they do not replace.
 
-    A table that is neither held nor fresh is not among them, so nothing is said of it. Fresh rows of other tables
-    come as they are.
+    A table that is neither held nor fresh is not among them, so nothing is said of it. Where reports are fresh, all
+    reports are there, for income statement and balance sheet belong together. Fresh rows of other tables come as
+    they are.
     """
     given = fresh or {}
     tables = dict(given)
+    if set(REPORTS) & set(given):
+        tables |= {name: _laid_over(given.get(name), held_reports(lake, version, name), name) for name in REPORTS}
     for name in BY_SESSION:
         if name in version.parts and sessions:
             held = held_rows(lake, version, name, min(sessions), max(sessions))
@@ -304,7 +322,8 @@ class Scene:
         now = _joined(self.tables, self.context.successor).filter(pl.col("trade_date").is_in(self.days.implode()))
         columns = [name for name in _BEFORE if name != "stock"]
         rows = pl.concat([self.context.before, now], how="diagonal").sort("stock", "trade_date")
-        rows = rows.with_columns(pl.col(name).shift(1).over("stock").name.suffix("_before") for name in columns)
+        same = pl.col("stock") == pl.col("stock").shift(1)
+        rows = rows.with_columns(pl.when(same).then(pl.col(name).shift(1)).alias(f"{name}_before") for name in columns)
         return rows.filter(pl.col("ts_code").is_not_null()).join(self._session_before, on="trade_date", how="left")
 
     def last_bars(self) -> pl.DataFrame:
@@ -325,25 +344,21 @@ class Scene:
     @cached_property
     def required(self) -> dict[str, pl.DataFrame]:
         """The rows that must be there, (ts_code, trade_date), by endpoint; a null day where the table has none."""
-        bars = self.bars.select(KEY)
+        bars = self.of_sessions("daily").filter(pl.col("vol") > 0).select(KEY)
         rows = {
             "daily": self._expected_bars,
             **dict.fromkeys(BAR_TABLES, bars),
             "stk_limit": bars.filter(pl.col("trade_date") >= LIMITS_BEGIN),
             "index_daily": self._expected_indexes,
-            "stock_basic": self._undated(self.context.held_codes - set(self.context.successor)),
+            "stock_basic": self._expected_stocks,
         }
-        if self.table("namechange").height:
-            rows["namechange"] = self._undated(
-                self.context.stock_basic.filter(pl.col("list_date") <= self.context.today)["ts_code"]
-            )
         return {name: frame for name, frame in rows.items() if name in self.tables}
 
-    @staticmethod
-    def _undated(codes: object) -> pl.DataFrame:
-        return pl.DataFrame({"ts_code": sorted(codes)}, schema={"ts_code": pl.String}).with_columns(  # type: ignore[call-overload]
-            trade_date=pl.lit(None, dtype=pl.Date)
-        )
+    @property
+    def _expected_stocks(self) -> pl.DataFrame:
+        """The stocks the lake knows already, but for changed codes; they have no day."""
+        codes = sorted(self.context.held_codes - set(self.context.successor))
+        return pl.DataFrame({"ts_code": codes}, schema={"ts_code": pl.String}).select("ts_code", NO_DAY)
 
     @cached_property
     def _expected_bars(self) -> pl.DataFrame:
@@ -378,13 +393,13 @@ def _missing(scene: Scene) -> pl.DataFrame:
     for endpoint, rows in scene.required.items():
         dated = endpoint in BY_SESSION
         on = KEY if dated else ["ts_code"]
-        lacking = rows.join(scene.table(endpoint).select(on).unique(), on=on, how="anti")
+        lacking = rows.join(scene.table(endpoint).select(on), on=on, how="anti")
         found.append(
             lacking.with_columns(
                 endpoint=pl.lit(endpoint), detail=pl.lit("no bar" if endpoint == "daily" else "no row")
             )
         )
-    return pl.concat(found) if found else _nothing()
+    return _together(found)
 
 
 def _unknown_codes(scene: Scene) -> pl.DataFrame:
@@ -399,7 +414,7 @@ def _unknown_codes(scene: Scene) -> pl.DataFrame:
             found.append(
                 strange.with_columns(endpoint=pl.lit(endpoint), detail=pl.lit("stock_basic does not know this code"))
             )
-    return pl.concat(found) if found else _nothing()
+    return _together(found)
 
 
 def _bar_while_suspended(scene: Scene) -> pl.DataFrame:
@@ -490,17 +505,22 @@ def _limits_off_centre(scene: Scene) -> pl.DataFrame:
 
 
 def _limits_of_another_day(scene: Scene) -> pl.DataFrame:
-    """Find days most of whose limits do not lie around the previous close."""
-    days = _centred(scene).group_by("trade_date").agg(pl.col("off").sum(), stocks=pl.len())
+    """Find days most of whose limits do not lie around a previous close that is right itself."""
+    rows = _with_reference(_centred(scene)).filter(_agrees().fill_null(True))
+    days = rows.group_by("trade_date").agg(pl.col("off").sum(), stocks=pl.len())
     wrong = days.filter((pl.col("stocks") >= STALE_STOCKS) & (pl.col("off") * 2 > pl.col("stocks")))
     return wrong.select(NO_CODE, "trade_date", detail=_text("{} of {} are not around pre_close", "off", "stocks"))
 
 
-def _reference(scene: Scene) -> pl.DataFrame:
-    """Return the bars with the previous close that the factors make of the close before."""
-    known = scene.bars.drop_nulls(["pre_close", "close_before", "adj_factor", "adj_factor_before"])
+def _with_reference(bars: pl.DataFrame) -> pl.DataFrame:
+    """Add the previous close that the factors make of the close before, and how far off pre_close may be."""
     reference = pl.col("close_before") * pl.col("adj_factor_before") / pl.col("adj_factor")
-    return known.with_columns(reference=reference, tolerance=pl.max_horizontal(PRICE_FEN, PRICE_SHARE * reference))
+    return bars.with_columns(reference=reference, tolerance=pl.max_horizontal(PRICE_FEN, PRICE_SHARE * reference))
+
+
+def _reference(scene: Scene) -> pl.DataFrame:
+    """Return the bars whose previous close can be computed."""
+    return _with_reference(scene.bars.drop_nulls(["pre_close", "close_before", "adj_factor", "adj_factor_before"]))
 
 
 def _agrees() -> pl.Expr:
@@ -585,7 +605,7 @@ def _st_list(scene: Scene) -> pl.DataFrame:
 
 
 def _reports(scene: Scene) -> Iterator[tuple[str, pl.DataFrame]]:
-    for endpoint in ("income", "balancesheet"):
+    for endpoint in REPORTS:
         if endpoint in scene.tables:
             yield endpoint, scene.tables[endpoint].with_columns(announced=pl.coalesce("f_ann_date", "ann_date"))
 
@@ -597,7 +617,7 @@ def _report_findings(scene: Scene, wrong: Callable[[pl.DataFrame], pl.Expr], det
         )
         for endpoint, rows in _reports(scene)
     ]
-    return pl.concat(found) if found else _nothing()
+    return _together(found)
 
 
 def _announced_early(scene: Scene) -> pl.DataFrame:
@@ -627,7 +647,7 @@ def _no_quarter(scene: Scene) -> pl.DataFrame:
 
 def _pairs(scene: Scene) -> pl.DataFrame:
     """Find reports whose income statement and balance sheet were not announced together."""
-    if not {"income", "balancesheet"} <= set(scene.tables):
+    if not set(REPORTS) <= set(scene.tables):
         return _nothing()
     sides = {
         name: rows.group_by(PERIOD).agg(pl.col("announced").drop_nulls().unique().sort())
@@ -643,6 +663,35 @@ def _pairs(scene: Scene) -> pl.DataFrame:
         .otherwise(pl.format("period {} announced on other days than its income statement", "end_date"))
     )
     return apart.select("ts_code", NO_DAY, endpoint=lacks, detail=detail)
+
+
+def _missing_report(scene: Scene) -> pl.DataFrame:
+    """Find quarters whose deadline has passed and of which a listed stock has no report."""
+    found = []
+    for endpoint, rows in _reports(scene):
+        known = rows.select("end_date", stock=scene.context.stock()).unique()
+        due = _due(scene.context, known["end_date"].min())
+        lacking = due.join(known, on=["stock", "end_date"], how="anti")
+        detail = _text("no report of {}", "end_date")
+        found.append(lacking.select(NO_DAY, ts_code="stock", endpoint=pl.lit(endpoint), detail=detail))
+    return _together(found)
+
+
+def _due(context: Context, first: object) -> pl.DataFrame:
+    """Return the stocks and quarters from a first one on whose reports were due by the last session asked about."""
+    schema = {"stock": pl.String, "end_date": pl.Date}
+    if not isinstance(first, dt.date) or not context.sessions or first > context.sessions[-1]:
+        return pl.DataFrame(schema=schema)
+    months = pl.date_range(first.replace(day=1), context.sessions[-1], "1mo", eager=True).dt.month_end()
+    quarters = months.filter(months.dt.month() % 3 == 0).alias("end_date").to_frame()
+    stocks = context.stock_basic.filter(~pl.col("ts_code").is_in(list(context.successor)))
+    both = stocks.select("list_date", "delist_date", stock="ts_code").join(quarters, how="cross")
+    both = both.with_columns(deadline=undated_deadline("statutory"))
+    return both.filter(
+        (pl.col("list_date") <= pl.col("end_date"))
+        & (pl.col("deadline") < context.sessions[-1])
+        & (pl.col("delist_date") > pl.col("deadline")).fill_null(True)
+    ).select(list(schema))
 
 
 _ITEMS = {"income": "revenue", "balancesheet": "total_assets"}
@@ -663,7 +712,7 @@ def _report_units(scene: Scene) -> pl.DataFrame:
         off = known.filter(flipped)
         detail = _text(f"period {{}}: {item} {{}}", "end_date", item)
         found.append(off.select("ts_code", NO_DAY, endpoint=pl.lit(endpoint), detail=detail, key=key_text(endpoint)))
-    return pl.concat(found) if found else _nothing()
+    return _together(found)
 
 
 def _future(scene: Scene) -> pl.DataFrame:
@@ -684,7 +733,7 @@ def _contradictions(scene: Scene) -> pl.DataFrame:
         spec = ENDPOINTS[endpoint]
         if not set(spec.key) <= set(rows.columns):
             continue
-        twice = rows.select(list(spec.types)).unique(maintain_order=True)
+        twice = rows.filter(rows.select(spec.key).is_duplicated()).unique(maintain_order=True)
         twice = twice.filter(twice.select(spec.key).is_duplicated())
         code = "ts_code" if "ts_code" in twice.columns else NO_CODE
         day = "trade_date" if "trade_date" in twice.columns else NO_DAY
@@ -692,7 +741,7 @@ def _contradictions(scene: Scene) -> pl.DataFrame:
             code, day, endpoint=pl.lit(endpoint), detail=pl.lit("rows of one key differ"), key=key_text(endpoint)
         )
         found.append(shown.unique())
-    return pl.concat(found) if found else _nothing()
+    return _together(found)
 
 
 def _other_name(scene: Scene) -> pl.DataFrame:
@@ -711,6 +760,10 @@ NO_DAY = pl.lit(None, dtype=pl.Date).alias("trade_date")
 
 def _nothing() -> pl.DataFrame:
     return pl.DataFrame(schema={name: FINDINGS[name] for name in ("ts_code", "trade_date", "endpoint", "detail")})
+
+
+def _together(found: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(found, how="diagonal") if found else _nothing()
 
 
 def _fold(ratio: pl.Expr) -> pl.Expr:
@@ -775,6 +828,7 @@ CHECKS = (
     Check("announced_late", "", False, _announced_late),
     Check("no_quarter", "", False, _no_quarter),
     Check("pairs", "", False, _pairs),
+    Check("missing_report", "", False, _missing_report),
     Check("report_units", "", False, _report_units),
     Check("future", "", True, _future),
     Check("contradiction", "", True, _contradictions),
@@ -872,33 +926,31 @@ def shortfalls(tables: Tables, context: Context, found: pl.DataFrame) -> pl.Data
 
 
 def _shortfalls(scene: Scene, found: pl.DataFrame) -> pl.DataFrame:
-    by = ["endpoint", "trade_date"]
-    lost = found.filter((pl.col("check") == MISSING) | pl.col("holds_back"))
-    whole = lost.filter(pl.col("ts_code").is_null()).select(by).unique()
-    frames = []
-    for endpoint, rows in scene.required.items():
-        mine = lost.filter(pl.col("endpoint") == endpoint).select(KEY).unique()
-        bad_days = whole.filter(pl.col("endpoint") == endpoint)["trade_date"]
-        all_of_day = pl.col("trade_date").is_in(bad_days.implode()).fill_null(False)
-        marked = rows.join(mine.with_columns(lost=True), on=KEY, how="left", nulls_equal=True)
-        marked = marked.with_columns(lost=pl.col("lost").fill_null(False) | all_of_day)
-        frames.append(
-            marked.group_by("trade_date")
-            .agg(
-                expected=pl.len(),
-                lacking=pl.col("lost").sum(),
-                codes=pl.col("ts_code").filter(pl.col("lost")).sort().head(FIRST_STOCKS),
-            )
-            .select(pl.lit(endpoint).alias("endpoint"), pl.all())
-        )
+    lost = found.filter((pl.col("check") == MISSING) | pl.col("holds_back")).select("endpoint", *KEY)
     schema = {"endpoint": pl.String, "trade_date": pl.Date, "expected": pl.UInt32, "lacking": pl.UInt32}
-    empty = pl.DataFrame(schema={**schema, "codes": pl.List(pl.String)})
-    return pl.concat([empty, *frames]).filter(pl.col("lacking") > 0).sort(by)
+    frames = [pl.DataFrame(schema={**schema, "codes": pl.List(pl.String)})]
+    for (endpoint,), mine in lost.group_by("endpoint", maintain_order=True):
+        rows = scene.required.get(str(endpoint))
+        if rows is not None:
+            counted = _lacking(rows, mine).join(rows.group_by("trade_date").agg(expected=pl.len()), **_BY_DAY)
+            frames.append(counted.select(pl.lit(endpoint).alias("endpoint"), *list(frames[0].columns[1:])))
+    return pl.concat(frames).sort("endpoint", "trade_date")
+
+
+_BY_DAY: dict[str, Any] = {"on": "trade_date", "nulls_equal": True}
+
+
+def _lacking(rows: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
+    """Count by day which of the required rows are lost; a lost row without a code is all of its day."""
+    single = rows.join(lost.drop_nulls("ts_code"), on=KEY, how="semi", nulls_equal=True)
+    whole = rows.join(lost.filter(pl.col("ts_code").is_null()), how="semi", **_BY_DAY)
+    both = pl.concat([single, whole]).unique()
+    return both.group_by("trade_date").agg(lacking=pl.len(), codes=pl.col("ts_code").sort().head(FIRST_STOCKS))
 
 
 def under(short: pl.DataFrame, coverage: float) -> pl.DataFrame:
     """Return the rows of ``shortfalls`` of which less than a share ``coverage`` is there; 0 does not look."""
-    return short.filter((1 - pl.col("lacking") / pl.col("expected") < coverage) & (coverage > 0)).sort(
+    return short.filter((pl.col("lacking") / pl.col("expected") > 1 - coverage + 1e-9) & (coverage > 0)).sort(
         "trade_date", "endpoint"
     )
 
@@ -945,8 +997,16 @@ def years(lake: Lake, version: Version) -> list[tuple[dt.date, ...]]:
     if not held:
         return []
     first, last = min(span[0] for span in held), max(span[1] for span in held)
+    if version.as_known_at is not None:
+        last = min(last, version.as_known_at)
     inside: list[dt.date] = [day for day in calendar.sessions().tolist() if first <= day <= last]
     return [tuple(days) for _, days in groupby(inside, key=lambda day: day.year)]
+
+
+def _undated(lake: Lake, version: Version, endpoint: str) -> pl.DataFrame:
+    if endpoint in REPORTS:
+        return held_reports(lake, version, endpoint)
+    return lake.frame(version, endpoint, list(ENDPOINTS[endpoint].types))
 
 
 def whole_lake(
@@ -954,9 +1014,7 @@ def whole_lake(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return (findings, shortfalls) of all that a lake holds, read a year at a time."""
     found, short, before = [], [], pl.DataFrame(schema=_BEFORE)
-    undated = {
-        name: lake.frame(version, name, list(ENDPOINTS[name].types)) for name in version.parts if name not in BY_SESSION
-    }
+    undated = {name: _undated(lake, version, name) for name in version.parts if name not in BY_SESSION}
     all_years = years(lake, version)
     for sessions in all_years:
         tables = tables_of(lake, version, sessions)
@@ -968,3 +1026,34 @@ def whole_lake(
         before = scene.last_bars()
     empty = pl.DataFrame(schema=FINDINGS)
     return pl.concat([empty, *found]), reduce(lambda a, b: pl.concat([a, b]), short) if short else pl.DataFrame()
+
+
+def require_covered_lake(lake: Lake, version: Version, coverage: float) -> None:
+    """Refuse a lake that has a day of which too much is missing; the keys of its tables are read, no more.
+
+    Parameters
+    ----------
+    lake, version : Lake, Version
+        What is looked at.
+    coverage : float
+        The share of a day's expected rows that must be there (setting ``data.coverage``); 0 does not look.
+
+    Raises
+    ------
+    DataNotFit
+        A day has less of some endpoint; the first is named.
+    """
+    for sessions in years(lake, version) if coverage else ():
+        tables = {name: _keys(lake, version, name, sessions) for name in COVERED if name in version.parts}
+        context = Context.of(lake, version, sessions, before=pl.DataFrame(schema=_BEFORE))
+        scene = Scene(tables, context)
+        _refuse(under(_shortfalls(scene, _found(scene, [MISSING])), coverage), context)
+
+
+_KEYS = {"daily": ("vol",), "suspend_d": ("suspend_type", "suspend_timing")}
+
+
+def _keys(lake: Lake, version: Version, endpoint: str, sessions: Sequence[dt.date]) -> pl.DataFrame:
+    """Return what says of a table by session which rows are there."""
+    columns = [*KEY, *_KEYS.get(endpoint, ())]
+    return held_rows(lake, version, endpoint, sessions[0], sessions[-1], columns)
