@@ -44,6 +44,8 @@ class DataSettings(Section):
 
     undated: Literal["six_months", "statutory", "drop"] = "six_months"
     """When a report without any announcement date counts as known in a folder import."""
+    coverage: float = Field(0.995, ge=0, le=1)
+    """The share of a day's expected rows that must be there; a day with less stops sync and build. 0 does not look."""
 
 
 class TushareSettings(Section):
