@@ -72,7 +72,7 @@ _LIMITS = ("up_limit", "down_limit")
 _BEFORE = {
     "stock": pl.String,
     "trade_date": pl.Date,
-    **dict.fromkeys((*_BAR, "adj_factor", *_BASIC, *_LIMITS), pl.Float64),
+    **dict.fromkeys(("pre_close", *_BAR, "adj_factor", *_BASIC, *_LIMITS), pl.Float64),
 }
 
 
@@ -575,11 +575,13 @@ _STALE = {"daily": _BAR, "daily_basic": _BASIC, "stk_limit": _LIMITS}
 
 
 def _stale_day(scene: Scene) -> pl.DataFrame:
-    """Find days that repeat the session before."""
+    """Find days that repeat the session before; limits do so rightly where the previous close does."""
     rows = scene.bars.filter(pl.col("trade_date_before") == pl.col("session_before"))
     found = []
     for endpoint, columns in _STALE.items():
         both = rows.drop_nulls([*columns, *(f"{name}_before" for name in columns)])
+        if endpoint == "stk_limit":
+            both = both.filter(pl.col("pre_close") != pl.col("pre_close_before"))
         same = pl.all_horizontal(pl.col(name) == pl.col(f"{name}_before") for name in columns)
         days = both.group_by("trade_date").agg(same=same.sum(), stocks=pl.len())
         stale = days.filter(

@@ -330,6 +330,20 @@ def test_a_stale_day_is_held_back_whole(endpoint: str) -> None:
     assert held["check"].unique().to_list() == ["stale_day"]
 
 
+def test_limits_repeat_where_the_previous_close_does() -> None:
+    tables = clean()
+    first = {name: pl.col(name).first().over("ts_code") for name in ("open", "high", "low", "close", "pre_close")}
+    tables["daily"] = tables["daily"].with_columns(
+        **first, amount=pl.col("vol") * pl.col("close").first().over("ts_code") / 10
+    )
+    tables["daily"] = tables["daily"].with_columns(pre_close="close")
+    limits = [
+        (pl.col("close") * share).round(2).alias(name) for name, share in zip(checks._LIMITS, (1.1, 0.9), strict=True)
+    ]
+    tables["stk_limit"] = tables["daily"].select("ts_code", "trade_date", *limits)
+    assert look(tables).is_empty()
+
+
 def test_a_few_stocks_that_stand_still_are_no_stale_day() -> None:
     tables = clean()
     table, some = tables["daily_basic"], pl.col("ts_code").is_in(CODES[:9])
