@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import click
@@ -76,3 +77,29 @@ def verify() -> None:
     lake.verify(version)
     files = sum(len(parts) for parts in version.parts.values())
     click.echo(f"{files} files agree with their hashes, data id {version.data_id}")
+
+
+@data.command()
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day asked for.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day asked for.")
+@click.option("--label", default="", help="What the data are, if that must be said wherever they are shown.")
+def sync(first: dt.datetime | None, last: dt.datetime | None, label: str) -> None:
+    """Bring the lake up to date from Tushare.
+
+    Without dates: what came since the last sync, and the sessions before it once more. A sync that was interrupted
+    goes on where it stopped. The lake changes at the very end, or not at all.
+    """
+    from bundles.lake import Lake
+    from bundles.sync.run import Wish
+    from bundles.sync.run import sync as run
+    from bundles.sync.show import Display, summary
+    from bundles.tushare.client import Client
+    from engine import clock, settings
+
+    values = settings.load()
+    wish = Wish(first and first.date(), last and last.date(), label)
+    with Display() as display, Client.from_settings(values, on_wait=display.waits) as client:
+        done = run(Lake(values.lake), client, values, clock.now(), wish, display.step)
+    for line in summary(done):
+        click.echo(line)
+    click.echo(f"lake {values.lake}. Next: ashare data build")

@@ -199,11 +199,11 @@ class Intake:
     def take(self, sources: Sequence[Source]) -> None:
         """Check and stage all rows."""
         if self.endpoint.repeats:
-            self.take_as_one(sources[0].stem, sources[0].where, [self.checked(source) for source in sources])
+            self._take_as_one(sources[0].stem, sources[0].where, [self.checked(source) for source in sources])
         else:
             self._take_each(sources)
 
-    def take_as_one(self, stem: str, where: str, tables: Sequence[pl.DataFrame]) -> None:
+    def _take_as_one(self, stem: str, where: str, tables: Sequence[pl.DataFrame]) -> None:
         """Stage checked rows of small tables that must be seen together: repetitions, plans, versions cross files."""
         rows = pl.concat(tables).unique(maintain_order=True)
         if self.endpoint.plans:
@@ -313,10 +313,12 @@ class Intake:
     def stage(self, stem: str, rows: pl.DataFrame) -> None:
         """Stage the rows the lake does not hold yet."""
         name, taken = self.endpoint.name, self.taken
+        known = self._with_known(rows)
+        dropped = rows.height - known.height
+        rows, changed, late = self._new(known)
         if self.endpoint.keeps_versions:
-            lacking = rows.filter(effective_announcement().is_null()).height
+            lacking = dropped + rows.filter(effective_announcement().is_null()).height
             taken.undated[name] = taken.undated.get(name, 0) + lacking
-        rows, changed, late = self._new(self._with_known(rows))
         if rows.height or name not in self.append.base.parts:
             self.append.add(self.endpoint, stem, rows, self.fetched_at, restates=changed > 0)
             for counts, count in ((taken.rows, rows.height), (taken.changed, changed), (taken.late, late)):

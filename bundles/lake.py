@@ -31,6 +31,7 @@ from engine.errors import Damaged, DataNotFit, Halted
 from engine.files import fsync_path, read_json, sha256_of, write_json
 
 KNOWN_AT = "known_at"
+DAY = "trade_date"
 HELD_BACK = "held_back"
 """The folder of the rows that failed a check."""
 
@@ -52,7 +53,7 @@ class Part:
     restates : bool
         Whether it holds keys that an earlier part holds too.
     span : (date, date) or None
-        Its first and last session; None where it has none, or does not say.
+        First and last ``trade_date`` of its rows; None where there is none, or the version file does not say.
     """
 
     path: str
@@ -246,7 +247,7 @@ class Lake:
         columns : sequence of str, optional
             Which columns; by default all, ``known_at`` among them.
         between : (date, date), optional
-            Only sessions from the first to the second, of an endpoint that has sessions.
+            Only rows of these days and those between, of an endpoint with a ``trade_date``.
         """
         if between is not None:
             yield self._between(version, endpoint, columns, between)
@@ -264,16 +265,15 @@ class Lake:
         self, version: Version, endpoint: str, columns: Sequence[str] | None, between: tuple[dt.date, dt.date]
     ) -> pl.DataFrame:
         """Return the rows of some sessions from the parts that may hold them."""
-        spec, (first, last) = ENDPOINTS[endpoint], between
-        assert spec.session is not None
+        first, last = between
         parts = [
             part
             for part in version.parts.get(endpoint, ())
             if part.span is None or (part.span[0] <= last and first <= part.span[1])
         ]
         near = replace(version, parts={endpoint: tuple(parts)})
-        wanted = None if columns is None else list(dict.fromkeys([*columns, spec.session]))
-        rows = self.frame(near, endpoint, wanted).filter(pl.col(spec.session).is_between(first, last))
+        wanted = None if columns is None else list(dict.fromkeys([*columns, DAY]))
+        rows = self.frame(near, endpoint, wanted).filter(pl.col(DAY).is_between(first, last))
         return rows if columns is None else rows.select(columns)
 
     def frame(
@@ -393,7 +393,7 @@ class Append:
         path.parent.mkdir(parents=True, exist_ok=True)
         rows.write_parquet(path, compression="zstd", compression_level=1, statistics=False)
         fsync_path(path)
-        staged.append(Part(relative, rows.height, sha256_of(path), fetched_at, restates, _span(endpoint, rows)))
+        staged.append(Part(relative, rows.height, sha256_of(path), fetched_at, restates, _span(rows)))
 
     def hold_back(self, endpoint: Endpoint, rows: pl.DataFrame, fetched_at: dt.date) -> None:
         """Stage rows that failed a check, as text, with the columns ``check`` and ``detail``."""
@@ -475,9 +475,8 @@ class Append:
         return parts
 
 
-def _span(endpoint: Endpoint, rows: pl.DataFrame) -> tuple[dt.date, dt.date] | None:
-    """Return the first and last session of some rows."""
-    if endpoint.session is None or not rows.height:
+def _span(rows: pl.DataFrame) -> tuple[dt.date, dt.date] | None:
+    """Return the first and last trading day of some rows."""
+    if DAY not in rows.columns or not rows.height:
         return None
-    days = rows[endpoint.session]
-    return days.min(), days.max()  # type: ignore[return-value]
+    return rows[DAY].min(), rows[DAY].max()  # type: ignore[return-value]

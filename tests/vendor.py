@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import random
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,3 +59,84 @@ def client_of(server: LocalTushare, time: Time | None = None, **more: object) ->
     time = time or Time()
     settings = {"timeout": 0.5, "terms": server.terms, "clock": time.clock, "sleep": time.sleep}
     return Client(SecretStr(TOKEN), server.url, **{**settings, **more})
+
+
+def a_quarter(folder: Path, last: str = "20180427") -> Path:
+    """Write a market of 40 stocks from March to April 2018 in which everything agrees with everything.
+
+    Prices move by whole fen within the limits; one stock is suspended for a week, one pays a dividend, one becomes ST,
+    one is listed on the way, one was delisted before; reports come out in April.
+    """
+    days = days_between("20180301", "20180427")
+    market = Market(days)
+    rng = random.Random(18)
+    for n in range(40):
+        _stock_of_a_quarter(market, f"6000{n:02d}.SH", n, rng)
+    market.stock("600999.SH", delisted="20180101")
+    market.index([5000.0 + n for n in range(len(days))]).index([4000.0 + n for n in range(len(days))], "000300.SH")
+    for day in _calendar_days("20180101", "20191231"):
+        market.add("trade_cal", exchange="SSE", cal_date=day, is_open=int(day in set(days_between(day, day))))
+    return _until(market, last).write(folder)
+
+
+def _stock_of_a_quarter(market: Market, code: str, n: int, rng: random.Random) -> None:
+    listed = "20180410" if n == 39 else "20000104"
+    name = f"甲{n:02d}股"
+    market.stock(code, name=f"ST甲{n:02d}" if n == 7 else name, listed=listed)
+    if n == 7:
+        market.tables["namechange"][-1]["name"] = name
+        market.add("namechange", ts_code=code, name=f"ST甲{n:02d}", start_date="20180420", ann_date="20180419")
+    close, adj = 1000 + 50 * n, 1.0 + n / 8
+    for day in market.days:
+        if day < listed:
+            continue
+        if n == 3 and "20180312" <= day <= "20180316":
+            market.add("suspend_d", ts_code=code, trade_date=day, suspend_type="S")
+            continue
+        pre = close
+        if n == 5 and day == "20180425":  # 0.50 a share goes
+            pre, adj = close - 50, adj * close / (close - 50)
+            plan = {"end_date": "20171231", "ann_date": "20180330", "imp_ann_date": "20180418"}
+            more = {"div_proc": "实施", "stk_div": 0, "cash_div_tax": 0.5, "record_date": "20180424", "ex_date": day}
+            market.add("dividend", ts_code=code, **plan, **more, pay_date=day)
+        close = pre + rng.randrange(-20, 21)
+        limit = 0.05 if n == 7 and day >= "20180420" else 0.1
+        bounds = {"up": f"{pre * (1 + limit) / 100 + 1e-9:.2f}", "down": f"{pre * (1 - limit) / 100 + 1e-9:.2f}"}
+        open_ = pre + rng.randrange(-10, 11)
+        more = {"turnover": rng.randrange(1, 500) / 100, "total_mv": close * 1000.0, "lots": rng.randrange(10**4, 10**6)}
+        market.bar(code, day, close / 100, open_ / 100, pre / 100, adj=adj, **bounds, **more)
+    for period, announced in REPORTED:
+        report = {"ts_code": code, "end_date": period, "ann_date": announced, "f_ann_date": announced}
+        report |= {"report_type": "1", "comp_type": "1", "update_flag": "0"}
+        growth = 1e7 * (n + 1) * (1 + int(period[:4]) - 2010)
+        market.add("income", **report, revenue=9 * growth, oper_cost=5 * growth, n_income_attr_p=growth / 7)
+        equity = {"total_assets": 80 * growth, "total_liab": 30 * growth, "total_hldr_eqy_exc_min_int": 50 * growth}
+        market.add("balancesheet", **report, **equity)
+
+
+REPORTED = [
+    (f"{year}{end}", f"{year + (end == '1231')}{month}{day:02d}")
+    for year in range(2015, 2019)
+    for end, month, day in (("0331", "04", 24), ("0630", "08", 28), ("0930", "10", 26), ("1231", "04", 18))
+    if f"{year + (end == '1231')}{month}" <= "201804"
+]
+"""Periods with the day their reports came out."""
+
+
+def _calendar_days(first: str, last: str) -> list[str]:
+    start, end = (dt.datetime.strptime(day, "%Y%m%d").date() for day in (first, last))
+    return [f"{start + dt.timedelta(n):%Y%m%d}" for n in range((end - start).days + 1)]
+
+
+def _until(market: Market, last: str) -> Market:
+    """Leave out what the vendor had not yet on a day."""
+    of_day = {"daily": "trade_date", "income": "f_ann_date", "balancesheet": "f_ann_date", "namechange": "start_date"}
+    for name in ("adj_factor", "daily_basic", "stk_limit", "suspend_d", "index_daily"):
+        of_day[name] = "trade_date"
+    of_day |= {"dividend": "imp_ann_date", "stock_basic": "list_date"}
+    for name, column in of_day.items():
+        market.tables[name] = [row for row in market.tables[name] if str(row[column]) <= last]
+    for row in market.tables["stock_basic"]:
+        if row["ts_code"] == "600007.SH" and last < "20180420":
+            row["name"] = "甲07股"
+    return market

@@ -87,9 +87,7 @@ def agreed(client: Client, question: Question, answers: int) -> pl.DataFrame:
     """
     last, equal = None, 0
     for _ in range(answers + _MORE):
-        frame = client.fetch(
-            question.api, dict(question.params), question.fields, rows_expected=question.rows_expected
-        )
+        frame = client.fetch(question.api, dict(question.params), question.fields, rows_expected=question.rows_expected)
         frame = in_order(question.table, frame)
         equal = equal + 1 if last is not None and frame.equals(last) else 1
         if equal >= answers:

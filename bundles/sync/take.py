@@ -1,0 +1,222 @@
+"""From the inbox into an append to the lake: typed, checked against each other, the new rows staged."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import polars as pl
+
+from bundles.checks import MISSING, Context, Scene, apart, findings, key_text, require_coverage, tables_of
+from bundles.endpoints import ENDPOINTS, Undated
+from bundles.intake import Intake, Source, Taken
+from bundles.lake import Append, Version
+from bundles.plans import with_plans
+from bundles.sync.inbox import Inbox
+from bundles.sync.plan import BY_SESSION, INDEXES, Question
+from engine.errors import DataNotFit
+
+UNDATED: Undated = "statutory"
+"""A report without any date counts as known at the statutory deadline when it comes from the vendor (SPEC 13.9)."""
+
+
+@dataclass
+class Synced(Taken):
+    """What a sync did.
+
+    Attributes
+    ----------
+    version : Version
+        The lake afterwards.
+    sessions : int
+        How many it asked for.
+    calls : int
+        Calls of the vendor.
+    held_back : dict of str to int
+        Rows that failed a check, by endpoint.
+    found : DataFrame
+        What else the checks found (``bundles.checks.FINDINGS``).
+    """
+
+    version: Version | None = None
+    sessions: int = 0
+    calls: int = 0
+    held_back: dict[str, int] = field(default_factory=dict)
+    found: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+
+@dataclass
+class Taking:
+    """Takes the answers of one sync in.
+
+    Attributes
+    ----------
+    append : Append
+        Where they go.
+    inbox : Inbox
+        Where they are.
+    questions : sequence of Question
+        All that were asked.
+    sessions : sequence of date
+        The sessions they are about.
+    today : date
+        When they came.
+    coverage : float
+        The share of a day's rows that must be there and sound.
+    synced : Synced
+        Where it is counted.
+    """
+
+    append: Append
+    inbox: Inbox
+    questions: Sequence[Question]
+    sessions: Sequence[dt.date]
+    today: dt.date
+    coverage: float
+    synced: Synced
+    _aside: dict[str, list[pl.DataFrame]] = field(default_factory=lambda: defaultdict(list))
+
+    def take(self) -> None:
+        """Stage all that is new.
+
+        Raises
+        ------
+        DataNotFit
+            Too much of a day is missing, held back, or contradicts other tables.
+        """
+        undated = {name: self._checked(name, asked) for name, asked in self._asked_undated().items()}
+        found: list[pl.DataFrame] = []
+        before = None
+        years = self._years()
+        for year, sessions in years:
+            dated = {name: self._checked(name, asked) for name, asked in self._asked_on(sessions).items()}
+            fresh = dated | (undated if sessions is years[-1][1] else {})
+            before = self._take_year(year, sessions, fresh, undated, before, found)
+        self._hold_back()
+        self.synced.found = pl.concat(found) if found else pl.DataFrame()
+
+    def _take_year(
+        self,
+        year: int,
+        sessions: Sequence[dt.date],
+        fresh: dict[str, pl.DataFrame],
+        undated: Mapping[str, pl.DataFrame],
+        before: pl.DataFrame | None,
+        found: list[pl.DataFrame],
+    ) -> pl.DataFrame:
+        """Check the tables of some sessions and stage them; return the last bars for the sessions after."""
+        lake, base = self.append.lake, self.append.base
+        context = Context.of(lake, base, sessions, undated, self.today, before, INDEXES)
+        tables = tables_of(lake, base, sessions, fresh)
+        found.append(findings(tables, context))
+        require_coverage(tables, context, found[-1], self.coverage)
+        for name, rows in fresh.items():
+            _require_agreement(name, rows, found[-1], self.coverage)
+        for name, rows in fresh.items():
+            kept, held = apart(name, rows, found[-1])
+            if held.height:
+                self._aside[name].append(held)
+            self._stage(name, str(year), kept)
+        return Scene(tables, context).last_bars()
+
+    def _years(self) -> list[tuple[int, list[dt.date]]]:
+        return [(year, list(days)) for year, days in groupby(self.sessions, key=lambda day: day.year)]
+
+    def _asked_undated(self) -> dict[str, list[Question]]:
+        asked: dict[str, list[Question]] = defaultdict(list)
+        for question in self.questions:
+            if question.session is None and question.table in ENDPOINTS:
+                asked[question.table].append(question)
+        return asked
+
+    def _asked_on(self, sessions: Sequence[dt.date]) -> dict[str, list[Question]]:
+        wanted = set(sessions)
+        asked: dict[str, list[Question]] = {}
+        for name in BY_SESSION:
+            mine = [question for question in self.questions if question.table == name and question.session in wanted]
+            if mine:
+                asked[name] = mine
+        return asked
+
+    def _checked(self, name: str, asked: list[Question]) -> pl.DataFrame:
+        """Return the answers of a table in the types of the lake, every check of a single table passed."""
+        source = Source(name, f"Tushare's {name}", lambda: self.inbox.read(asked).unique(maintain_order=True))
+        rows = self._intake(name, pl.DataFrame()).checked(source).unique(maintain_order=True)
+        if ENDPOINTS[name].plans:
+            return with_plans(rows, self.append.lake.frame(self.append.base, name))
+        return rows
+
+    def _intake(self, name: str, held: pl.DataFrame) -> Intake:
+        def aside(rows: pl.DataFrame, check: str, detail: str) -> None:
+            columns = [pl.all().cast(pl.String), pl.lit(check).alias("check"), pl.lit(detail).alias("detail")]
+            self._aside[name].append(rows.with_columns(columns))
+
+        covered = self.append.base.covered.get(name)
+        return Intake(
+            ENDPOINTS[name], held, self.append, self.today, UNDATED, self.synced, covered or NOT_COVERED, aside
+        )
+
+    def _stage(self, name: str, stem: str, rows: pl.DataFrame) -> None:
+        lake, base = self.append.lake, self.append.base
+        between = (rows["trade_date"].min(), rows["trade_date"].max()) if name in BY_SESSION and rows.height else None
+        held = lake.frame(base, name, between=between)  # type: ignore[arg-type]
+        self._intake(name, held).stage(stem, rows)
+
+    def _hold_back(self) -> None:
+        """Stage the rows set aside that are not held back already."""
+        for name, frames in self._aside.items():
+            rows = pl.concat(frames, how="diagonal").unique(maintain_order=True)
+            held = _read_parts(self.append, name)
+            if held is not None:
+                rows = rows.join(
+                    held, on=[column for column in rows.columns if column != "detail"], how="anti", nulls_equal=True
+                )
+            if rows.height:
+                self.append.hold_back(ENDPOINTS[name], rows, self.today)
+                self.synced.held_back[name] = rows.height
+
+
+def _require_agreement(name: str, rows: pl.DataFrame, found: pl.DataFrame, coverage: float) -> None:
+    """Refuse answers of which too many rows contradict other tables; each for itself might be true.
+
+    Raises
+    ------
+    DataNotFit
+        A check found more of a day, or of a period, than may be.
+    """
+    group = next((column for column in ("trade_date", "end_date") if column in rows.columns), None)
+    doubted = found.filter((pl.col("endpoint") == name) & ~pl.col("holds_back") & (pl.col("check") != MISSING))
+    doubted = doubted.filter(~pl.col("check").is_in(list(PLAUSIBLE))).select("key", "check", "detail")
+    if not coverage or not doubted.height:
+        return
+    of_group = pl.col(group) if group else pl.lit(None, dtype=pl.Date).alias("trade_date")
+    sizes = rows.select(of_group.alias("group"), key_text(name)).with_columns(size=pl.len().over("group"))
+    counted = sizes.join(doubted, on="key").with_columns(count=pl.len().over("group", "check"))
+    for row in counted.filter(pl.col("count") > (1 - coverage) * pl.col("size")).head(1).iter_rows(named=True):
+        about = f" of {row['group']}" if row["group"] else ""
+        raise DataNotFit(
+            f"{name}{about} contradicts the other tables ({row['check']})",
+            f"{row['count']:,} of {row['size']:,} rows, first {row['key']}: {row['detail']}",
+            "Run it again later; if it stays, see `ashare data verify` and the setting data.coverage.",
+        )
+
+
+PLAUSIBLE = frozenset({"market_cap_jump", "suspected_rights", "no_quarter", "missing_report"})
+"""Findings that are news rather than contradictions."""
+
+NOT_COVERED = (dt.date.max, dt.date.min)
+"""A stretch of no days."""
+
+
+def _read_parts(append: Append, name: str) -> pl.DataFrame | None:
+    paths = [append.lake.root / part.path for part in append.base.held_back.get(name, ())]
+    return pl.concat([pl.read_parquet(path) for path in paths], how="diagonal") if paths else None
+
+
+def rows_by_endpoint(synced: Taken) -> Iterator[tuple[str, int, int, int]]:
+    """Yield each endpoint with its new, changed and late rows."""
+    for name, rows in synced.rows.items():
+        yield name, rows, synced.changed.get(name, 0), synced.late.get(name, 0)
