@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from engine.calendar import sessions
@@ -24,12 +25,18 @@ COLUMNS = {
     "balancesheet": "ts_code end_date ann_date f_ann_date report_type comp_type update_flag "
     "total_assets total_liab total_hldr_eqy_exc_min_int",
     "index_daily": "ts_code trade_date open close",
+    "stock_st": "ts_code trade_date",
 }
 
 
 def days_between(first: str, last: str) -> list[str]:
     """Return the sessions of a range as YYYYMMDD."""
-    return [day.replace("-", "") for day in map(str, sessions()) if first <= day.replace("-", "") <= last]
+    return [day for day in _sessions() if first <= day <= last]
+
+
+@lru_cache(maxsize=1)
+def _sessions() -> list[str]:
+    return [str(day).replace("-", "") for day in sessions()]
 
 
 @dataclass

@@ -21,6 +21,10 @@ SMALL = {**TERMS, "daily": replace(TERMS["daily"], cap=30), "stk_limit": replace
 """Terms with small pages, so that a small market needs several."""
 
 
+FREE = {name: replace(terms, calls_per_minute=None) for name, terms in TERMS.items()}
+"""Terms without limits of their own: tests make more calls a minute than the vendor likes."""
+
+
 @dataclass
 class Time:
     """A clock that stands still but for sleep; what was slept is kept."""
@@ -61,50 +65,59 @@ def client_of(server: LocalTushare, time: Time | None = None, **more: object) ->
     return Client(SecretStr(TOKEN), server.url, **{**settings, **more})
 
 
-def a_quarter(folder: Path, last: str = "20180427") -> Path:
-    """Write a market of 40 stocks from March to April 2018 in which everything agrees with everything.
+BUSY = "20180425"
+"""A session on which something of every kind happens in the market of ``a_quarter``."""
 
-    Prices move by whole fen within the limits; one stock is suspended for a week, one pays a dividend, one becomes ST,
-    one is listed on the way, one was delisted before; reports come out in April.
+
+def a_quarter(folder: Path, last: str = "20180427") -> Path:
+    """Write a market of 40 stocks from March to April 2018 as it was on a day; everything agrees with everything.
+
+    Prices move by whole fen within the limits. On the busy session one stock goes ex, one becomes ST, one is listed, one is
+    suspended, one resumes, and the reports of the first quarter come out.
     """
     days = days_between("20180301", "20180427")
     market = Market(days)
     rng = random.Random(18)
     for n in range(40):
         _stock_of_a_quarter(market, f"6000{n:02d}.SH", n, rng)
-    market.stock("600999.SH", delisted="20180101")
+    market.stock("600999.SH", name="退市股份", delisted="20150601")
     market.index([5000.0 + n for n in range(len(days))]).index([4000.0 + n for n in range(len(days))], "000300.SH")
+    sessions = set(days_between("20180101", "20191231"))
     for day in _calendar_days("20180101", "20191231"):
-        market.add("trade_cal", exchange="SSE", cal_date=day, is_open=int(day in set(days_between(day, day))))
+        market.add("trade_cal", exchange="SSE", cal_date=day, is_open=int(day in sessions))
     return _until(market, last).write(folder)
 
 
 def _stock_of_a_quarter(market: Market, code: str, n: int, rng: random.Random) -> None:
-    listed = "20180410" if n == 39 else "20000104"
+    listed, warned = BUSY if n == 39 else "20000104", n == 7
     name = f"甲{n:02d}股"
-    market.stock(code, name=f"ST甲{n:02d}" if n == 7 else name, listed=listed)
-    if n == 7:
-        market.tables["namechange"][-1]["name"] = name
-        market.add("namechange", ts_code=code, name=f"ST甲{n:02d}", start_date="20180420", ann_date="20180419")
+    market.stock(code, name=f"ST甲{n:02d}" if warned else name, listed=listed)
+    market.tables["namechange"][-1] |= {"name": name, "ann_date": listed}
+    if warned:
+        market.add("namechange", ts_code=code, name=f"ST甲{n:02d}", start_date=BUSY, ann_date="20180424")
+    if n == 5:
+        plan = {"end_date": "20171231", "ann_date": "20180330", "imp_ann_date": "20180418", "div_proc": "实施"}
+        plan |= {"stk_div": 0, "cash_div_tax": 0.5, "record_date": "20180424", "ex_date": BUSY, "pay_date": BUSY}
+        market.add("dividend", ts_code=code, **plan)
+    away = {3: ("20180312", "20180316"), 11: (BUSY, "20180426"), 12: ("20180423", "20180424")}.get(n, ("", ""))
     close, adj = 1000 + 50 * n, 1.0 + n / 8
     for day in market.days:
         if day < listed:
             continue
-        if n == 3 and "20180312" <= day <= "20180316":
+        if away[0] <= day <= away[1]:
             market.add("suspend_d", ts_code=code, trade_date=day, suspend_type="S")
             continue
         pre = close
-        if n == 5 and day == "20180425":  # 0.50 a share goes
+        if n == 5 and day == BUSY:  # 0.50 a share goes
             pre, adj = close - 50, adj * close / (close - 50)
-            plan = {"end_date": "20171231", "ann_date": "20180330", "imp_ann_date": "20180418"}
-            more = {"div_proc": "实施", "stk_div": 0, "cash_div_tax": 0.5, "record_date": "20180424", "ex_date": day}
-            market.add("dividend", ts_code=code, **plan, **more, pay_date=day)
         close = pre + rng.randrange(-20, 21)
-        limit = 0.05 if n == 7 and day >= "20180420" else 0.1
+        limit = 0.05 if warned and day >= BUSY else 0.1
         bounds = {"up": f"{pre * (1 + limit) / 100 + 1e-9:.2f}", "down": f"{pre * (1 - limit) / 100 + 1e-9:.2f}"}
-        open_ = pre + rng.randrange(-10, 11)
         more = {"turnover": rng.randrange(1, 500) / 100, "total_mv": close * 1000.0, "lots": rng.randrange(10**4, 10**6)}
+        open_ = pre + rng.randrange(-10, 11)
         market.bar(code, day, close / 100, open_ / 100, pre / 100, adj=adj, **bounds, **more)
+        if warned and day >= BUSY:
+            market.add("stock_st", ts_code=code, trade_date=day)
     for period, announced in REPORTED:
         report = {"ts_code": code, "end_date": period, "ann_date": announced, "f_ann_date": announced}
         report |= {"report_type": "1", "comp_type": "1", "update_flag": "0"}
@@ -117,7 +130,7 @@ def _stock_of_a_quarter(market: Market, code: str, n: int, rng: random.Random) -
 REPORTED = [
     (f"{year}{end}", f"{year + (end == '1231')}{month}{day:02d}")
     for year in range(2015, 2019)
-    for end, month, day in (("0331", "04", 24), ("0630", "08", 28), ("0930", "10", 26), ("1231", "04", 18))
+    for end, month, day in (("0331", "04", 25), ("0630", "08", 28), ("0930", "10", 26), ("1231", "04", 18))
     if f"{year + (end == '1231')}{month}" <= "201804"
 ]
 """Periods with the day their reports came out."""
@@ -131,12 +144,12 @@ def _calendar_days(first: str, last: str) -> list[str]:
 def _until(market: Market, last: str) -> Market:
     """Leave out what the vendor had not yet on a day."""
     of_day = {"daily": "trade_date", "income": "f_ann_date", "balancesheet": "f_ann_date", "namechange": "start_date"}
-    for name in ("adj_factor", "daily_basic", "stk_limit", "suspend_d", "index_daily"):
+    for name in ("adj_factor", "daily_basic", "stk_limit", "suspend_d", "stock_st", "index_daily"):
         of_day[name] = "trade_date"
     of_day |= {"dividend": "imp_ann_date", "stock_basic": "list_date"}
     for name, column in of_day.items():
         market.tables[name] = [row for row in market.tables[name] if str(row[column]) <= last]
     for row in market.tables["stock_basic"]:
-        if row["ts_code"] == "600007.SH" and last < "20180420":
+        if row["ts_code"] == "600007.SH" and last < BUSY:
             row["name"] = "甲07股"
     return market

@@ -109,6 +109,8 @@ class Answer:
         Columns that are never null.
     previous : callable
         Returns the rows of the session before the one asked, if a session was asked.
+    newest : str
+        The vendor's newest session: its rows were never given before.
     """
 
     api: str
@@ -118,6 +120,7 @@ class Answer:
     key: tuple[str, ...]
     needed: tuple[str, ...]
     previous: Callable[[], list[Row]]
+    newest: str = ""
 
     def column(self, name: str) -> int | None:
         """Return the place of a column, if it was asked."""
@@ -189,11 +192,18 @@ def _stale_day(_: random.Random, answer: Answer) -> None:
 
 
 def _restatement(chance: random.Random, answer: Answer) -> None:
-    """Give other figures for some rows, whose dates stay as they were."""
-    rows = _some(chance, answer.rows)
+    """Give other figures for some rows that were given before; their dates stay as they were."""
+    old = [row for row in answer.rows if not any(_is_day(cell) and cell >= answer.newest for cell in row)]
+    if not old:
+        return
+    rows = _some(chance, old)
     names = [i for i, cell in enumerate(rows[0]) if isinstance(cell, float)]
     if names:
         _scale(rows, chance.choice(names), 1 + chance.choice((-0.05, 0.02, 0.1)))
+
+
+def _is_day(cell: Any) -> bool:
+    return isinstance(cell, str) and len(cell) == 8 and cell.isdigit()
 
 
 def _late_adj_factor(chance: random.Random, answer: Answer) -> None:

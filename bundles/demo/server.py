@@ -6,6 +6,7 @@ default-visible columns, gives only listed stocks unless told otherwise, and ref
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import threading
@@ -234,6 +235,7 @@ class LocalTushare:
                 list(row)
                 for row in shelf.session_before(terms, question.params).slice(offset, length).select(fields).iter_rows()
             ],
+            newest=shelf.newest() if any(fault.kind == "restatement" for fault in faults) else "",
         )
         for fault in faults:
             spoil(fault, answer)
@@ -287,8 +289,9 @@ def _handler(tushare: LocalTushare) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # the caller may have given up
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""

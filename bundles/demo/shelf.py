@@ -13,7 +13,7 @@ import polars as pl
 from bundles.endpoints import ENDPOINTS
 from bundles.importer import endpoint_files, read_table
 from bundles.intake import coded
-from bundles.tushare.caps import Terms
+from bundles.tushare.caps import TERMS, Terms
 
 HIDDEN: Mapping[str, frozenset[str]] = {
     "stock_basic": frozenset({"fullname", "enname", "exchange", "curr_type", "list_status", "delist_date", "is_hs"}),
@@ -42,6 +42,7 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._tables: dict[str, pl.DataFrame] = {}
+        self._days: dict[str, dict[str, tuple[int, int]]] = {}
         self._lock = threading.Lock()
 
     def table(self, terms: Terms) -> pl.DataFrame:
@@ -61,6 +62,8 @@ class Shelf:
         """
         table = self.table(terms)
         given = {name: str(value) for name, value in params.items() if value not in (None, "")}
+        if terms.day in given and "," not in given[terms.day]:  # the table is sorted by it
+            table = table.slice(*self._places(terms, table).get(given.pop(terms.day), (0, 0)))
         if terms.name == "stock_basic" and "list_status" not in given:
             given["list_status"] = "L"
         for name, value in given.items():
@@ -72,6 +75,14 @@ class Shelf:
             table = table.filter(*bounds) if bounds else table
         return table
 
+    def _places(self, terms: Terms, table: pl.DataFrame) -> dict[str, tuple[int, int]]:
+        """Return where the rows of each day begin, and how many there are."""
+        if terms.name not in self._days:
+            assert terms.day is not None
+            days = table.with_row_index().group_by(terms.day).agg(pl.col("index").min(), pl.len())
+            self._days[terms.name] = {day: (first, length) for day, first, length in days.iter_rows()}
+        return self._days[terms.name]
+
     def session_before(self, terms: Terms, params: Mapping[str, Any]) -> pl.DataFrame:
         """Return the answer to the same question for the session before; empty if none was asked."""
         table, day = self.table(terms), str(params.get("trade_date") or "")
@@ -79,6 +90,10 @@ class Shelf:
             return table.clear()
         earlier = table.filter(pl.col("trade_date") < day)["trade_date"].max()
         return self.rows(terms, {**params, "trade_date": earlier}) if earlier else table.clear()
+
+    def newest(self) -> str:
+        """Return the last session there is a bar of."""
+        return str(self.table(TERMS["daily"])["trade_date"].max() or "")
 
     def fields(self, terms: Terms, asked: Sequence[str]) -> list[str]:
         """Return the columns of an answer: those asked, by default the visible ones.
