@@ -19,6 +19,7 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
+from bundles.calendars import take_in
 from bundles.endpoints import DIGITS, ENDPOINTS, PERIOD, Endpoint, Undated, effective_announcement
 from bundles.lake import KNOWN_AT, Append, Lake, Version
 from bundles.plans import with_plans
@@ -272,7 +273,7 @@ def _require_sessions(endpoint: Endpoint, rows: pl.DataFrame, path: Path) -> Non
         raise BadInput(
             f"{path} holds {endpoint.session} {day}",
             f"the exchange ({calendar.NAME}) had no session that day",
-            "Remove these rows, or upgrade exchange-calendars if the day is in a later year.",
+            "Remove these rows; for a later year import its trade_cal, or upgrade exchange-calendars.",
         )
 
 
@@ -348,6 +349,8 @@ class _Intake:
         good, failure = self.endpoint.schema.filter(rows)
         if len(failure):
             raise _failed(self.endpoint, path, failure)
+        if self.endpoint.name == "trade_cal":
+            take_in(good)
         if self.endpoint.session:
             _require_sessions(self.endpoint, good, path)
         return good
