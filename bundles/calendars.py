@@ -27,13 +27,15 @@ def require_agreement(trade_cal: pl.DataFrame) -> None:
     """
     known = pl.Series(calendar.sessions()).implode()
     rows = trade_cal.select("exchange", "cal_date", open=pl.col("is_open") == 1)
-    inside = rows.filter(pl.col("cal_date").is_between(dt.date(1990, 12, 19), calendar.library_end()))
+    inside = rows.filter(pl.col("cal_date").is_between(OPENED, calendar.library_end()))
     _refuse(inside.filter(pl.col("open") != pl.col("cal_date").is_in(known)), "the library exchange-calendars")
     later = rows.filter(pl.col("cal_date") > calendar.library_end())
     _refuse(later.filter(pl.col("open").n_unique().over("cal_date") > 1), "another exchange")
     _refuse(later.filter("open", pl.col("cal_date").dt.weekday() > FRIDAY), "the week of every exchange")
 
 
+OPENED = dt.date(1990, 12, 19)
+"""The first session in Shanghai; the library begins some days before."""
 FRIDAY = 5
 
 
