@@ -114,8 +114,8 @@ class Market:
 
     def write(self, folder: Path) -> Path:
         """Write the tables; a listed stock without a bar was suspended."""
-        for code, day in list(self.holes()):
-            self.add("suspend_d", ts_code=code, trade_date=day, suspend_type="S")
+        silent = [{"ts_code": code, "trade_date": day, "suspend_type": "S"} for code, day in self.holes()]
+        tables = self.tables | {"suspend_d": self.tables["suspend_d"] + silent}
         for name, columns in COLUMNS.items():
             path = folder / name / f"{name}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ class Market:
                 writer = csv.DictWriter(handle, columns.split(), restval="")
                 writer.writeheader()
                 writer.writerows(
-                    {key: "" if value is None else value for key, value in row.items()} for row in self.tables[name]
+                    {key: "" if value is None else value for key, value in row.items()} for row in tables[name]
                 )
         return folder
 
