@@ -207,12 +207,14 @@ def _followed(code: str, following: Mapping[str, str]) -> str:
 
 
 def _laid_over(fresh: pl.DataFrame | None, held: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Return fresh rows, and the held ones whose key they do not have."""
+    """Return fresh rows, and the held ones whose key they do not have; plans without their ordinal have no key yet."""
     if fresh is None:
         return held
-    rows = fresh.select(held.columns)
+    rows = fresh.select(column for column in held.columns if column in fresh.columns)
     key = [column for column in ENDPOINTS[name].key if column in held.columns]
-    return pl.concat([rows, held.join(rows, on=key, how="anti", nulls_equal=True)])
+    if set(key) <= set(rows.columns):
+        held = held.join(rows, on=key, how="anti", nulls_equal=True)
+    return pl.concat([rows, held], how="diagonal")
 
 
 # reading by session
@@ -763,6 +765,7 @@ def _other_name(scene: Scene) -> pl.DataFrame:
 
 
 NO_CODE = pl.lit(None, dtype=pl.String).alias("ts_code")
+NO_TEXT = pl.lit(None, dtype=pl.String)
 NO_DAY = pl.lit(None, dtype=pl.Date).alias("trade_date")
 
 
@@ -903,6 +906,8 @@ def apart(endpoint: str, rows: pl.DataFrame, found: pl.DataFrame) -> tuple[pl.Da
         ``held`` has every column as text, and ``check`` and ``detail``: why, one after the other.
     """
     back = found.filter((pl.col("endpoint") == endpoint) & pl.col("holds_back"))
+    if back.is_empty():
+        return rows, rows.clear().cast(pl.String).with_columns(check=NO_TEXT, detail=NO_TEXT)
     by_day = back.filter(pl.col("key").is_null()).drop("key")
     marked = rows.with_columns(key_text(endpoint))
     reasons = back.drop_nulls("key").select("key", "check", "detail")
@@ -987,7 +992,9 @@ def _refuse(short: pl.DataFrame, context: Context) -> None:
         endpoint, day = row["endpoint"], row["trade_date"]
         dates = f" --from {day} --to {day}" if day else ""
         again = f"Run `ashare data sync{dates}`."
-        complete = f"Complete {endpoint} in the folder you import, and import it again."
+        complete = (
+            f"Complete {endpoint} in the folder you import, and import it again; data.coverage = 0 takes it as it is."
+        )
         raise DataNotFit(
             f"{endpoint} of {day} is incomplete" if day else f"{endpoint} is incomplete",
             f"{row['lacking']:,} of {row['expected']:,} rows are missing or held back, first {', '.join(row['codes'])}",

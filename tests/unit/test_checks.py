@@ -492,7 +492,8 @@ def test_a_day_under_coverage_is_refused_with_what_is_missing_and_what_mends_it(
     assert refused.value.exit_code == 3
     assert str(refused.value) == (
         "adj_factor of 2018-03-07 is incomplete: 5 of 12 rows are missing or held back, first 600003.SH, 600004.SH, "
-        "600005.SH. Complete adj_factor in the folder you import, and import it again."
+        "600005.SH. Complete adj_factor in the folder you import, and import it again; data.coverage = 0 takes it "
+        "as it is."
     )
     with pytest.raises(DataNotFit, match="Run `ashare data sync --from 2018-03-07 --to 2018-03-07`"):
         short(tables, 0.6, frozenset({"adj_factor"}))
@@ -568,6 +569,21 @@ def test_fresh_rows_come_before_held_ones(tmp_path: Path) -> None:
     assert set(found["check"]) == {"pre_close", "suspected_rights"}
     same = checks.tables_of(lake, lake.version(), [day], {"adj_factor": frame("adj_factor", [row])})
     assert findings(same, Context.of(lake, lake.version(), [day], fresh, TODAY)).is_empty()
+
+
+def test_fresh_plans_have_no_ordinal_yet_and_explain_the_factor_all_the_same(tmp_path: Path) -> None:
+    lake = lake_of(two_years(), tmp_path)
+    day = dt.date(2018, 1, 2)
+    plans = frame("dividend", [dividend_of("600000.SH", day, 2.0)]).drop("plan")
+    fresh = {"dividend": plans}
+    found = findings(
+        checks.tables_of(lake, lake.version(), [day], fresh), Context.of(lake, lake.version(), [day], fresh, TODAY)
+    )
+    assert found.is_empty()
+    kept, held = checks.apart("dividend", plans, found)
+    assert kept.equals(plans)
+    assert held.columns == [*plans.columns, "check", "detail"]
+    assert held.is_empty()
 
 
 def test_the_first_sync_has_nothing_before_it(tmp_path: Path) -> None:
