@@ -21,10 +21,11 @@ import polars as pl
 
 from bundles.adjustments import adjustments, plans_of, write_adjustments
 from bundles.assets import Directory, Tables, directory, write_assets
+from bundles.checks import require_covered_lake
 from bundles.lake import Lake, Version
 from bundles.limits import Recorded, in_force
 from bundles.reports import states
-from engine import calendar, clock
+from engine import calendar, clock, settings
 from engine.errors import DataNotFit
 from engine.market.limits import standing_of, without_sentinels
 from engine.panels.bundle import ADJUSTMENTS_FILE, ASSETS_FILE
@@ -63,11 +64,13 @@ def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
     Raises
     ------
     DataNotFit
-        The lake is empty, damaged, or its tables contradict each other.
+        The lake is empty, damaged, lacks too much of a day, or its tables contradict each other.
     """
     version = lake.view()
     step("hashes of the lake")
     lake.verify(version)
+    step("coverage of the sessions")
+    require_covered_lake(lake, version, settings.load().data.coverage)
     step("bars")
     market = _Market.read(lake, version)
     counts: dict[str, Any] = {}

@@ -97,6 +97,8 @@ class Context:
         The benchmarks that must have a row a session, and from when.
     synced : frozenset of str
         Endpoints whose rows a sync can ask for again.
+    limits_begin : date or None
+        From when each bar must have a row of ``stk_limit``; None where an import left it to the rulebook altogether.
     """
 
     sessions: tuple[dt.date, ...]
@@ -110,6 +112,7 @@ class Context:
     held_codes: frozenset[str] = frozenset()
     indexes: Mapping[str, dt.date] = field(default_factory=dict)
     synced: frozenset[str] = frozenset()
+    limits_begin: dt.date | None = LIMITS_BEGIN
 
     @classmethod
     def of(
@@ -150,6 +153,8 @@ class Context:
         index = _laid_over(given.get("index_daily"), lake.frame(version, "index_daily", KEY), "index_daily")
         begins = dict(index.group_by("ts_code").agg(pl.col("trade_date").min()).iter_rows())
         wanted = [code for code in BENCHMARKS if code in begins] if indexes is None else indexes
+        synced = frozenset(version.covered) | (frozenset(ENDPOINTS) if fresh is not None else frozenset())
+        recorded = "stk_limit" in synced or any(part.rows for part in version.parts.get("stk_limit", ()))
         return cls(
             sessions=sessions,
             today=clock.now().date() if today is None else today,
@@ -157,7 +162,8 @@ class Context:
             before=pl.DataFrame(schema=_BEFORE) if before is None else before,
             held_codes=frozenset(lake.frame(version, "stock_basic", ["ts_code"])["ts_code"]),
             indexes={code: begins.get(code, dt.date.min) for code in wanted},
-            synced=frozenset(version.covered) | (frozenset(ENDPOINTS) if fresh is not None else frozenset()),
+            synced=synced,
+            limits_begin=LIMITS_BEGIN if recorded else None,
         )
 
     @cached_property
@@ -201,12 +207,14 @@ def _followed(code: str, following: Mapping[str, str]) -> str:
 
 
 def _laid_over(fresh: pl.DataFrame | None, held: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Return fresh rows, and the held ones whose key they do not have."""
+    """Return fresh rows, and the held ones whose key they do not have; plans without their ordinal have no key yet."""
     if fresh is None:
         return held
-    rows = fresh.select(held.columns)
+    rows = fresh.select(column for column in held.columns if column in fresh.columns)
     key = [column for column in ENDPOINTS[name].key if column in held.columns]
-    return pl.concat([rows, held.join(rows, on=key, how="anti", nulls_equal=True)])
+    if set(key) <= set(rows.columns):
+        held = held.join(rows, on=key, how="anti", nulls_equal=True)
+    return pl.concat([rows, held], how="diagonal")
 
 
 # reading by session
@@ -348,7 +356,7 @@ class Scene:
         rows = {
             "daily": self._expected_bars,
             **dict.fromkeys(BAR_TABLES, bars),
-            "stk_limit": bars.filter(pl.col("trade_date") >= LIMITS_BEGIN),
+            "stk_limit": bars.filter(pl.col("trade_date") >= (self.context.limits_begin or dt.date.max)),
             "index_daily": self._expected_indexes,
             "stock_basic": self._expected_stocks,
         }
@@ -757,6 +765,7 @@ def _other_name(scene: Scene) -> pl.DataFrame:
 
 
 NO_CODE = pl.lit(None, dtype=pl.String).alias("ts_code")
+NO_TEXT = pl.lit(None, dtype=pl.String)
 NO_DAY = pl.lit(None, dtype=pl.Date).alias("trade_date")
 
 
@@ -897,6 +906,8 @@ def apart(endpoint: str, rows: pl.DataFrame, found: pl.DataFrame) -> tuple[pl.Da
         ``held`` has every column as text, and ``check`` and ``detail``: why, one after the other.
     """
     back = found.filter((pl.col("endpoint") == endpoint) & pl.col("holds_back"))
+    if back.is_empty():
+        return rows, rows.clear().cast(pl.String).with_columns(check=NO_TEXT, detail=NO_TEXT)
     by_day = back.filter(pl.col("key").is_null()).drop("key")
     marked = rows.with_columns(key_text(endpoint))
     reasons = back.drop_nulls("key").select("key", "check", "detail")
@@ -981,12 +992,50 @@ def _refuse(short: pl.DataFrame, context: Context) -> None:
         endpoint, day = row["endpoint"], row["trade_date"]
         dates = f" --from {day} --to {day}" if day else ""
         again = f"Run `ashare data sync{dates}`."
-        complete = f"Complete {endpoint} in the folder you import, and import it again."
+        complete = (
+            f"Complete {endpoint} in the folder you import, and import it again; data.coverage = 0 takes it as it is."
+        )
         raise DataNotFit(
             f"{endpoint} of {day} is incomplete" if day else f"{endpoint} is incomplete",
             f"{row['lacking']:,} of {row['expected']:,} rows are missing or held back, first {', '.join(row['codes'])}",
             again if endpoint in context.synced else complete,
         )
+
+
+# rows held back
+
+
+def held_back(lake: Lake, version: Version) -> pl.DataFrame:
+    """Return the rows that a lake holds back.
+
+    Returns
+    -------
+    DataFrame
+        ``endpoint``, the columns of all keys (null where an endpoint has none of that name), ``check``, ``detail`` and
+        ``fetched_at``, all of them text; ``released``: the lake holds a row of that key by now.
+
+    Raises
+    ------
+    Damaged
+        A file cannot be read.
+    """
+    keys = dict.fromkeys(name for endpoint in version.held_back for name in ENDPOINTS[endpoint].key)
+    columns = ["endpoint", *keys, *REASONS]
+    empty = pl.DataFrame(schema={**dict.fromkeys(columns, pl.String), "released": pl.Boolean})
+    found = [_held_of(lake, version, endpoint, parts) for endpoint, parts in sorted(version.held_back.items())]
+    return pl.concat([empty, *found], how="diagonal")
+
+
+REASONS = ("check", "detail", "fetched_at")
+
+
+def _held_of(lake: Lake, version: Version, endpoint: str, parts: Sequence[Part]) -> pl.DataFrame:
+    """Return the rows of one endpoint that are held back."""
+    key = list(ENDPOINTS[endpoint].key)
+    rows = pl.concat([lake.part(part).select(pl.col(*key, *REASONS).cast(pl.String)) for part in parts])
+    now = lake.frame(version, endpoint, key).select(pl.all().cast(pl.String)).unique().with_columns(released=True)
+    joined = rows.join(now, on=key, how="left", nulls_equal=True, maintain_order="left")
+    return joined.select(pl.lit(endpoint).alias("endpoint"), *rows.columns, pl.col("released").fill_null(False))
 
 
 # the whole lake
@@ -1028,6 +1077,32 @@ def whole_lake(
         before = scene.last_bars()
     empty = pl.DataFrame(schema=FINDINGS)
     return pl.concat([empty, *found]), reduce(lambda a, b: pl.concat([a, b]), short) if short else pl.DataFrame()
+
+
+def require_true(lake: Lake, version: Version, found: pl.DataFrame, stopped: pl.DataFrame) -> None:
+    """Refuse a lake with a row that cannot be true, or a day under coverage.
+
+    Parameters
+    ----------
+    lake, version : Lake, Version
+        What was looked at.
+    found, stopped : DataFrame
+        What ``whole_lake`` found, and what of it ``under`` leaves.
+
+    Raises
+    ------
+    DataNotFit
+        There is such a row or day; the first is named.
+    """
+    _refuse(stopped, Context.of(lake, version, ()))
+    for row in found.filter("holds_back").head(1).iter_rows(named=True):
+        where = " ".join(str(row[name]) for name in ("ts_code", "trade_date") if row[name] is not None)
+        count = int(found["holds_back"].sum())
+        raise DataNotFit(
+            f"{count:,} rows of the lake cannot be true, first {row['endpoint']} {where}",
+            f"{row['check']}: {row['detail']}",
+            "Correct them in the folder you import, or ask for the day again with `ashare data sync`.",
+        )
 
 
 def require_covered_lake(lake: Lake, version: Version, coverage: float) -> None:

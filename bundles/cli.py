@@ -1,11 +1,17 @@
-"""``ashare data``: import, status."""
+"""``ashare data``: import, status, verify, quarantine."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @click.group()
@@ -67,16 +73,61 @@ def status() -> None:
 
 
 @data.command()
-def verify() -> None:
-    """Compare every file of the lake with its hash."""
+@click.option("--json", "as_json", is_flag=True, help="Print every finding.")
+def verify(as_json: bool) -> None:
+    """Compare every file of the lake with its hash, and its tables with each other.
+
+    Exits with 3 if a row cannot be true, or a day lacks more than the setting data.coverage allows.
+    """
+    from bundles import checks
+    from bundles.lake import Lake
+    from engine import settings
+
+    values = settings.load()
+    lake = Lake(values.lake)
+    version = lake.require()
+    lake.verify(version)
+    found, short = checks.whole_lake(lake, version)
+    stopped = checks.under(short, values.data.coverage)
+    if as_json:
+        shown = {"data_id": version.data_id, "findings": found.to_dicts(), "under_coverage": stopped.to_dicts()}
+        click.echo(json.dumps(shown, ensure_ascii=False, default=str))
+    else:
+        for line in _table(found):
+            click.echo(line)
+        files = sum(len(parts) for parts in version.parts.values())
+        click.echo(f"{files} files agree with their hashes, {found.height:,} findings, data id {version.data_id}")
+    checks.require_true(lake, version, found, stopped)
+
+
+def _table(found: pl.DataFrame) -> Iterator[str]:
+    """Yield a line for each check and endpoint: how many findings, and the first of them."""
+    for (check, endpoint), group in found.group_by("check", "endpoint", maintain_order=True):
+        first = group.row(0, named=True)
+        where = " ".join(str(first[name]) for name in ("ts_code", "trade_date") if first[name] is not None)
+        verdict = "not true" if first["holds_back"] else "look at"
+        yield f"{check!s:<22}{endpoint!s:<14}{group.height:>9,}  {verdict:<9} first {where}: {first['detail']}"
+
+
+@data.command()
+@click.option("--json", "as_json", is_flag=True, help="Print every row with all its columns.")
+def quarantine(as_json: bool) -> None:
+    """Show the rows that were held back, and why; those the lake has received since are marked."""
+    from bundles import checks
+    from bundles.endpoints import ENDPOINTS
     from bundles.lake import Lake
     from engine import settings
 
     lake = Lake(settings.load().lake)
-    version = lake.require()
-    lake.verify(version)
-    files = sum(len(parts) for parts in version.parts.values())
-    click.echo(f"{files} files agree with their hashes, data id {version.data_id}")
+    held = checks.held_back(lake, lake.require())
+    if as_json:
+        click.echo(json.dumps(held.to_dicts(), ensure_ascii=False))
+        return
+    for row in held.iter_rows(named=True):
+        key = " ".join(row[name] or "-" for name in ENDPOINTS[row["endpoint"]].key)
+        since = ", received since" if row["released"] else ""
+        click.echo(f"{row['endpoint']:<14}{key}  {row['check']}: {row['detail']} (of {row['fetched_at']}{since})")
+    click.echo(f"{held.height:,} rows held back, {held['released'].sum():,} of them received since")
 
 
 @data.command()

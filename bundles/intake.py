@@ -15,6 +15,7 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
+from bundles.calendars import take_in
 from bundles.endpoints import DIGITS, PERIOD, Endpoint, Undated, effective_announcement
 from bundles.lake import KNOWN_AT, Append
 from bundles.plans import with_plans
@@ -238,6 +239,8 @@ class Intake:
         if len(failure):
             rule, error = _failed(self.endpoint, source.where, failure)
             self._fail(failure.invalid(), rule, error)
+        if self.endpoint.name == "trade_cal":
+            take_in(good)
         return self._of_sessions(good, source.where) if self.endpoint.session else good
 
     def _fail(self, rows: pl.DataFrame, check: str, error: BadInput) -> None:
@@ -274,7 +277,7 @@ class Intake:
         error = BadInput(
             f"{where} holds {self.endpoint.session} {outside[self.endpoint.session][0]}",
             f"the exchange ({calendar.NAME}) had no session that day",
-            "Remove these rows, or upgrade exchange-calendars if the day is in a later year.",
+            "Remove these rows; for a later year import its trade_cal, or upgrade exchange-calendars.",
         )
         self._fail(outside, "no session", error)
         return rows.filter(inside)

@@ -304,6 +304,16 @@ class Lake:
             rows = rows.filter(pl.col(KNOWN_AT) <= as_known_at)
         return rows if columns is None else rows.select(columns)
 
+    def part(self, part: Part) -> pl.DataFrame:
+        """Return one file as it is; those of rows held back are read no other way.
+
+        Raises
+        ------
+        Damaged
+            It cannot be read.
+        """
+        return self._read(part, None, None)
+
     def verify(self, version: Version) -> None:
         """Compare every file of a version with its hash.
 

@@ -31,6 +31,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+@pytest.fixture
+def holes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a bundle be built from a market with holes: the test is about what comes after."""
+    monkeypatch.setenv("ASHARE_DATA__COVERAGE", "0")
+
+
 def ingest(market: Market, folder: Path) -> None:
     """Import a market into the lake of the home in force and ingest it."""
     from zipline.data import bundles

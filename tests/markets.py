@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -112,7 +112,17 @@ class Market:
         self.tables[endpoint].append(row)
         return self
 
+    def holes(self) -> Iterator[tuple[object, str]]:
+        """Yield the sessions a listed stock has neither a bar nor a suspension of."""
+        told = {(row["ts_code"], row["trade_date"]) for name in ("daily", "suspend_d") for row in self.tables[name]}
+        for stock in self.tables["stock_basic"]:
+            code, first, last = stock["ts_code"], str(stock["list_date"]), str(stock["delist_date"] or "9999")
+            yield from ((code, day) for day in self.days if first <= day < last and (code, day) not in told)
+
     def write(self, folder: Path) -> Path:
+        """Write the tables; a listed stock without a bar was suspended."""
+        silent = [{"ts_code": code, "trade_date": day, "suspend_type": "S"} for code, day in self.holes()]
+        tables = self.tables | {"suspend_d": self.tables["suspend_d"] + silent}
         for name, columns in COLUMNS.items():
             path = folder / name / f"{name}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +130,7 @@ class Market:
                 writer = csv.DictWriter(handle, columns.split(), restval="")
                 writer.writeheader()
                 writer.writerows(
-                    {key: "" if value is None else value for key, value in row.items()} for row in self.tables[name]
+                    {key: "" if value is None else value for key, value in row.items()} for row in tables[name]
                 )
         return folder
 

@@ -113,7 +113,11 @@ def _stock_of_a_quarter(market: Market, code: str, n: int, rng: random.Random) -
         close = pre + rng.randrange(-20, 21)
         limit = 0.05 if warned and day >= BUSY else 0.1
         bounds = {"up": f"{pre * (1 + limit) / 100 + 1e-9:.2f}", "down": f"{pre * (1 - limit) / 100 + 1e-9:.2f}"}
-        more = {"turnover": rng.randrange(1, 500) / 100, "total_mv": close * 1000.0, "lots": rng.randrange(10**4, 10**6)}
+        more = {
+            "turnover": rng.randrange(1, 500) / 100,
+            "total_mv": close * 1000.0,
+            "lots": rng.randrange(10**4, 10**6),
+        }
         open_ = pre + rng.randrange(-10, 11)
         market.bar(code, day, close / 100, open_ / 100, pre / 100, adj=adj, **bounds, **more)
         if warned and day >= BUSY:

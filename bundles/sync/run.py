@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from bundles.calendars import take_in
 from bundles.endpoints import ENDPOINTS
 from bundles.lake import Lake, Version
 from bundles.sync.ask import Asker, Progress
@@ -82,7 +83,7 @@ def sync(
         asker = Asker(client, inbox, settings.tushare.answers, settings.tushare.connections, progress)
         asked = list(directory(span))
         asker.ask(asked)
-        _require_calendar(inbox, asked)
+        _take_calendar(inbox, asked)
         sessions = _sessions(span.first, span.last)
         more = list(disclosures(span, account))
         asker.ask(more)
@@ -152,15 +153,16 @@ def _sessions(first: dt.date, last: dt.date) -> list[dt.date]:
     return list(known[inside].tolist())
 
 
-def _require_calendar(inbox: Inbox, asked: Sequence[Question]) -> None:
-    """Refuse a vendor whose calendar is not the exchange's."""
-    from bundles.calendars import require_agreement
-
+def _take_calendar(inbox: Inbox, asked: Sequence[Question]) -> None:
+    """Refuse a vendor whose calendar is not the exchange's; carry ours on where the vendor's goes further."""
     rows = inbox.read(question for question in asked if question.table == "trade_cal")
-    days = rows.select(
-        pl.col("cal_date").str.strptime(pl.Date, "%Y%m%d"), pl.col("is_open").cast(pl.Int64, strict=False)
+    take_in(
+        rows.select(
+            "exchange",
+            pl.col("cal_date").cast(pl.String).str.strptime(pl.Date, "%Y%m%d", strict=False),
+            pl.col("is_open").cast(pl.Int64, strict=False),
+        ).drop_nulls()
     )
-    require_agreement(days)
 
 
 def _disclosed(inbox: Inbox, asked: Sequence[Question], span: Span, account: Account) -> list[str]:

@@ -7,6 +7,8 @@ import pytest
 from engine.errors import DataNotFit
 from tests.markets import Market, days_between
 
+pytestmark = pytest.mark.usefixtures("holes")
+
 IDLE = "def initialize(context): pass\ndef handle_data(context, data): pass\n"
 DAYS = days_between("20180305", "20180313")
 LEVELS = [100.0, 110.0, 121.0, 133.1, 146.41, 161.051, 177.1561]

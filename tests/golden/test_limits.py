@@ -55,6 +55,7 @@ def test_bars_older_than_their_rules_need_the_exchange_s_rows(home, tmp_path):
     assert limits(one("430047.BJ"), tmp_path) == [(1100, 900)] * 5
 
 
+@pytest.mark.usefixtures("holes")
 def test_bars_older_than_their_rules_are_refused_without_them(home, tmp_path):
     market = one("430047.BJ")
     market.tables["stk_limit"].pop()
@@ -74,6 +75,7 @@ def test_a_mark_for_no_limit_may_be_any_large_number(home, tmp_path):
     assert limits(market, tmp_path)[1] == (0, 0)
 
 
+@pytest.mark.usefixtures("holes")
 def test_a_missing_previous_close_is_the_last_close_moved_by_the_factor(home, tmp_path):
     """10.00 doubled into two shares: the reference of the third session is 5.00."""
     market = Market(DAYS).stock("600000.SH").index([5000.0] * 5)

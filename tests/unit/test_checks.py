@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 from bundles import checks
 from bundles.checks import Context, findings
+from bundles.cli import data
 from bundles.endpoints import ENDPOINTS
+from bundles.importer import import_folder
+from bundles.lake import Lake, Part
 from engine.calendar import sessions
 from engine.errors import DataNotFit
+from engine.files import read_json, sha256_of, write_json
+from tests.conftest import ingest
+from tests.markets import Market, days_between
 
 Tables = dict[str, pl.DataFrame]
 
@@ -483,7 +492,8 @@ def test_a_day_under_coverage_is_refused_with_what_is_missing_and_what_mends_it(
     assert refused.value.exit_code == 3
     assert str(refused.value) == (
         "adj_factor of 2018-03-07 is incomplete: 5 of 12 rows are missing or held back, first 600003.SH, 600004.SH, "
-        "600005.SH. Complete adj_factor in the folder you import, and import it again."
+        "600005.SH. Complete adj_factor in the folder you import, and import it again; data.coverage = 0 takes it "
+        "as it is."
     )
     with pytest.raises(DataNotFit, match="Run `ashare data sync --from 2018-03-07 --to 2018-03-07`"):
         short(tables, 0.6, frozenset({"adj_factor"}))
@@ -510,3 +520,149 @@ def test_stocks_that_are_gone_stop_a_sync_without_naming_a_day() -> None:
     context = Context(tuple(DAYS), TODAY, **given, held_codes=frozenset(CODES), synced=frozenset({"stock_basic"}))
     with pytest.raises(DataNotFit, match=r"^stock_basic is incomplete: 3 of 12 rows .* Run `ashare data sync`\."):
         checks.require_coverage(tables, context, findings(tables, context), 0.995)
+
+
+# through a lake
+
+
+def lake_of(market: Market, tmp_path: Path) -> Lake:
+    lake = Lake(tmp_path / "home" / "lake")
+    import_folder(market.write(tmp_path / "market"), lake, dt.date(2027, 1, 4), "six_months")
+    return lake
+
+
+def two_years() -> Market:
+    """Return one stock around the turn of a year, which a change of the factor marks."""
+    market = Market(days_between("20171227", "20180105"))
+    market.stock("600000.SH")
+    for day, adj in zip(market.days, [1.0] * 3 + [1.25] * 4, strict=True):
+        market.bar("600000.SH", day, 10.0 if adj == 1 else 8.0, pre_close=8.0 if day == "20180102" else None, adj=adj)
+    return market.index([5000.0] * 7)
+
+
+def test_the_whole_lake_is_seen_year_by_year_without_a_seam(tmp_path: Path) -> None:
+    lake = lake_of(two_years(), tmp_path)
+    found, short = checks.whole_lake(lake, lake.version(), TODAY)
+    assert found.select("check", "ts_code", "trade_date").rows() == [
+        ("suspected_rights", "600000.SH", dt.date(2018, 1, 2))
+    ]
+    assert short.is_empty()
+    assert [len(year) for year in checks.years(lake, lake.version())] == [3, 4]
+
+
+def test_a_view_ends_with_its_day(tmp_path: Path) -> None:
+    lake = lake_of(two_years(), tmp_path)
+    view = lake.view(dt.date(2018, 1, 3))
+    assert checks.years(lake, view)[-1][-1] == dt.date(2018, 1, 3)
+    checks.require_covered_lake(lake, view, 1.0)
+
+
+def test_fresh_rows_come_before_held_ones(tmp_path: Path) -> None:
+    lake = lake_of(two_years(), tmp_path)
+    day = dt.date(2018, 1, 3)
+    row = {"ts_code": "600000.SH", "trade_date": day, "adj_factor": 1.25}
+    fresh = {"adj_factor": frame("adj_factor", [row | {"adj_factor": 1.5}])}
+    tables = checks.tables_of(lake, lake.version(), [day], fresh)
+    assert tables["adj_factor"]["adj_factor"].to_list() == [1.5]
+    assert tables["daily"]["trade_date"].to_list() == [day]
+    found = findings(tables, Context.of(lake, lake.version(), [day], fresh, TODAY))
+    assert set(found["check"]) == {"pre_close", "suspected_rights"}
+    same = checks.tables_of(lake, lake.version(), [day], {"adj_factor": frame("adj_factor", [row])})
+    assert findings(same, Context.of(lake, lake.version(), [day], fresh, TODAY)).is_empty()
+
+
+def test_fresh_plans_have_no_ordinal_yet_and_explain_the_factor_all_the_same(tmp_path: Path) -> None:
+    lake = lake_of(two_years(), tmp_path)
+    day = dt.date(2018, 1, 2)
+    plans = frame("dividend", [dividend_of("600000.SH", day, 2.0)]).drop("plan")
+    fresh = {"dividend": plans}
+    found = findings(
+        checks.tables_of(lake, lake.version(), [day], fresh), Context.of(lake, lake.version(), [day], fresh, TODAY)
+    )
+    assert found.is_empty()
+    kept, held = checks.apart("dividend", plans, found)
+    assert kept.equals(plans)
+    assert held.columns == [*plans.columns, "check", "detail"]
+    assert held.is_empty()
+
+
+def test_the_first_sync_has_nothing_before_it(tmp_path: Path) -> None:
+    tables, lake = clean(), Lake(tmp_path / "lake")
+    context = Context.of(lake, lake.version(), DAYS, tables, TODAY, indexes=["000905.SH", "000300.SH"])
+    found = findings(checks.tables_of(lake, lake.version(), DAYS, tables), context)
+    assert said(found) == {("missing", "index_daily", "000300.SH", day) for day in DAYS}
+
+
+def test_a_build_stops_on_a_day_under_coverage(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    market = two_years()
+    market.tables["daily_basic"] = market.tables["daily_basic"][:-1]
+    with pytest.raises(DataNotFit, match=r"daily_basic of 2018-01-05 is incomplete: 1 of 1 rows"):
+        ingest(market, tmp_path / "market")
+    assert not list((tmp_path / "zipline").glob("data/ashare/2*"))
+    monkeypatch.setenv("ASHARE_DATA__COVERAGE", "0")
+    ingest(market, tmp_path / "market")
+
+
+def hold_back(lake: Lake, endpoint: str, rows: pl.DataFrame) -> None:
+    """Write rows beside the data as a sync does, and name them in the newest version file."""
+    path = lake.root / "held_back" / f"{endpoint}.parquet"
+    path.parent.mkdir(exist_ok=True)
+    rows.write_parquet(path)
+    part = Part(f"held_back/{endpoint}.parquet", rows.height, sha256_of(path), dt.date(2027, 1, 4), False)
+    newest = lake.root / "versions" / "000001.json"
+    write_json(newest, read_json(newest) | {"held_back": {endpoint: [part.to_json()]}})
+
+
+def held_bars() -> pl.DataFrame:
+    rows = frame("daily", [bar(3, 2), bar(4, 3)]).with_columns(ts_code=pl.Series(["600000.SH", "600004.SH"]))
+    day = pl.lit(dt.date(2018, 1, 3)).alias("trade_date")
+    reasons = {"check": "mean_price", "detail": "why", "fetched_at": "2027-01-04"}
+    return (
+        rows.with_columns(day)
+        .with_columns(pl.all().cast(pl.String))
+        .with_columns(**{k: pl.lit(v) for k, v in reasons.items()})
+    )
+
+
+def test_rows_held_back_are_shown_with_what_came_since(tmp_path: Path) -> None:
+    lake = lake_of(two_years(), tmp_path)
+    assert checks.held_back(lake, lake.version()).is_empty()
+    hold_back(lake, "daily", held_bars())
+    held = checks.held_back(lake, lake.version())
+    assert held.select("endpoint", "ts_code", "trade_date", "check", "released").rows() == [
+        ("daily", "600000.SH", "2018-01-03", "mean_price", True),
+        ("daily", "600004.SH", "2018-01-03", "mean_price", False),
+    ]
+
+
+def test_the_commands_verify_and_quarantine(home: Path, tmp_path: Path) -> None:
+    lake = lake_of(two_years(), tmp_path)
+    hold_back(lake, "daily", held_bars())
+    shown = CliRunner().invoke(data, ["verify"])
+    assert shown.exit_code == 0, shown.output
+    assert "suspected_rights" in shown.output
+    assert "first 600000.SH 2018-01-02: factor 1.25 after 1.0, pre_close 8.0" in shown.output
+    every = json.loads(CliRunner().invoke(data, ["verify", "--json"]).output)
+    assert [found["check"] for found in every["findings"]] == ["suspected_rights"]
+    assert "2 rows held back, 1 of them received since" in CliRunner().invoke(data, ["quarantine"]).output
+    rows = json.loads(CliRunner().invoke(data, ["quarantine", "--json"]).output)
+    assert [row["released"] for row in rows] == [True, False]
+
+
+def test_verify_exits_with_3_on_a_row_that_cannot_be_true_and_on_a_thin_day(home: Path, tmp_path: Path) -> None:
+    market = two_years()
+    market.tables["daily"][4]["amount"] = 1.0
+    lake_of(market, tmp_path)
+    refused = CliRunner().invoke(data, ["verify"])
+    assert refused.exit_code == 3
+    assert "daily of 2018-01-03 is incomplete: 1 of 1 rows" in refused.output
+
+
+def test_verify_names_a_row_that_cannot_be_true(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    market = two_years()
+    market.tables["daily"][4]["amount"] = 1.0
+    lake_of(market, tmp_path)
+    monkeypatch.setenv("ASHARE_DATA__COVERAGE", "0")
+    refused = CliRunner().invoke(data, ["verify"])
+    assert refused.exit_code == 3
+    assert "1 rows of the lake cannot be true, first daily 600000.SH 2018-01-03: mean_price" in refused.output

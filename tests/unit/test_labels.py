@@ -68,6 +68,7 @@ def test_classes():
     ]
 
 
+@pytest.mark.usefixtures("holes")
 @pytest.mark.parametrize("change", ["none", "gap"])
 def test_a_missing_index_session_is_an_error(home, tmp_path, change):
     m = market()

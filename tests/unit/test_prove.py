@@ -213,6 +213,7 @@ def test_rows_without_a_limit_are_counted_and_not_compared(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("home")
+@pytest.mark.usefixtures("holes")
 def test_bars_without_a_row_of_the_exchange_are_not_compared(tmp_path: Path) -> None:
     market = calm()
     market.tables["stk_limit"] = [row for row in market.tables["stk_limit"] if row["trade_date"] > AT]
