@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, reduce
 from itertools import groupby
 from pathlib import Path
@@ -99,6 +99,8 @@ class Context:
         Endpoints whose rows a sync can ask for again.
     limits_begin : date or None
         From when each bar must have a row of ``stk_limit``; None where an import left it to the rulebook altogether.
+    asked : frozenset of str
+        Tables that hold a whole answer of the vendor for these sessions: an empty one says that there is nothing.
     """
 
     sessions: tuple[dt.date, ...]
@@ -113,6 +115,7 @@ class Context:
     indexes: Mapping[str, dt.date] = field(default_factory=dict)
     synced: frozenset[str] = frozenset()
     limits_begin: dt.date | None = LIMITS_BEGIN
+    asked: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -220,27 +223,23 @@ def _laid_over(fresh: pl.DataFrame | None, held: pl.DataFrame, name: str) -> pl.
 # reading by session
 
 
+def _span(lake: Lake, part: Part) -> tuple[dt.date, dt.date] | None:
+    """Return the first and last session of a part; one whose version file does not say is read."""
+    return part.span or (_read_span(lake.root / part.path, part.sha256) if part.rows else None)
+
+
 @lru_cache(maxsize=4096)
-def _span(path: Path, sha256: str) -> tuple[dt.date, dt.date] | None:
-    """Return the first and last session of a part, which never changes."""
+def _read_span(path: Path, sha256: str) -> tuple[dt.date, dt.date] | None:
     days = pl.read_parquet(path, columns=["trade_date"])["trade_date"]
     first, last = days.min(), days.max()
     return (first, last) if isinstance(first, dt.date) and isinstance(last, dt.date) else None
 
 
-def _overlapping(lake: Lake, parts: Sequence[Part], first: dt.date, last: dt.date) -> tuple[Part, ...]:
-    spans = ((part, _span(lake.root / part.path, part.sha256)) for part in parts)
-    return tuple(part for part, span in spans if span is not None and span[0] <= last and first <= span[1])
-
-
 def held_rows(
     lake: Lake, version: Version, endpoint: str, first: dt.date, last: dt.date, columns: Sequence[str] | None = None
 ) -> pl.DataFrame:
-    """Return the rows a lake holds of a table by session, of the sessions of a stretch; other parts are not read."""
-    parts = _overlapping(lake, version.parts.get(endpoint, ()), first, last)
-    wanted = list(ENDPOINTS[endpoint].types) if columns is None else columns
-    rows = lake.frame(replace(version, parts={endpoint: parts}), endpoint, wanted)
-    return rows.filter(pl.col("trade_date").is_between(first, last))
+    """Return the rows a lake holds of a table by session, of the sessions of a stretch."""
+    return lake.frame(version, endpoint, columns or list(ENDPOINTS[endpoint].types), between=(first, last))
 
 
 def held_reports(lake: Lake, version: Version, endpoint: str) -> pl.DataFrame:
@@ -603,7 +602,9 @@ def _stale_day(scene: Scene) -> pl.DataFrame:
 def _st_list(scene: Scene) -> pl.DataFrame:
     """Find stocks that are specially treated by the exchange's list or by their name, but not by both."""
     listed = scene.of_sessions("stock_st").filter(pl.col("trade_date") >= ST_LIST_BEGINS).select(KEY).unique()
-    bars = scene.bars.select(KEY).join(listed.select("trade_date").unique(), on="trade_date", how="semi")
+    spoken = scene.days.to_frame() if "stock_st" in scene.context.asked else listed.select("trade_date").unique()
+    bars = scene.bars.select(KEY).filter(pl.col("trade_date") >= ST_LIST_BEGINS)
+    bars = bars.join(spoken, on="trade_date", how="semi")
     rows = pl.concat([bars, listed]).unique().join(listed.with_columns(listed=True), on=KEY, how="left")
     named = scene.name_of_the_day(rows)
     warned = [name for name in named["name"].drop_nulls().unique() if standing_of(name) is Standing.RISK_WARNED]
@@ -755,13 +756,23 @@ def _contradictions(scene: Scene) -> pl.DataFrame:
 
 
 def _other_name(scene: Scene) -> pl.DataFrame:
-    """Find stocks whose last name by namechange is not that of stock_basic."""
+    """Find stocks whose last name by namechange is not that of stock_basic, or that have none."""
     if not {"namechange", "stock_basic"} & set(scene.tables):
         return _nothing()
     stocks = scene.context.stock_basic.filter(pl.col("list_status") == "L")
     rows = stocks.select("ts_code", "list_date", stated="name", trade_date=pl.lit(scene.context.today))
-    named = scene.name_of_the_day(rows).filter(pl.col("name") != pl.col("stated"))
+    named = scene.name_of_the_day(rows).filter(pl.col("name").ne_missing(pl.col("stated")))
+    named = named.with_columns(pl.col("name").fill_null("(nothing)"), pl.col("stated").fill_null("(nothing)"))
     return named.select("ts_code", NO_DAY, detail=_text("named {}, by stock_basic {}", "name", "stated"))
+
+
+def _plan_dates(scene: Scene) -> pl.DataFrame:
+    """Find dividend plans whose days stand in an order that cannot be."""
+    announced, carried = pl.col("ann_date"), pl.col("imp_ann_date")
+    wrong = (announced <= pl.col("end_date")) | (carried < announced) | (carried <= pl.col("end_date"))
+    rows = scene.table("dividend").filter(wrong | (pl.col("ex_date") < carried))
+    detail = _text("of {}: announced {}, carried out {}, ex {}", "end_date", "ann_date", "imp_ann_date", "ex_date")
+    return rows.select("ts_code", NO_DAY, key_text("dividend"), detail=detail)
 
 
 NO_CODE = pl.lit(None, dtype=pl.String).alias("ts_code")
@@ -841,6 +852,7 @@ CHECKS = (
     Check("pairs", "", False, _pairs),
     Check("missing_report", "", False, _missing_report),
     Check("report_units", "", False, _report_units),
+    Check("plan_dates", "dividend", False, _plan_dates),
     Check("future", "", True, _future),
     Check("contradiction", "", True, _contradictions),
     Check("other_name", "stock_basic", False, _other_name),
@@ -1043,7 +1055,7 @@ def _held_of(lake: Lake, version: Version, endpoint: str, parts: Sequence[Part])
 
 def years(lake: Lake, version: Version) -> list[tuple[dt.date, ...]]:
     """Return the sessions from the lake's first bar to its last, a tuple a year."""
-    spans = [_span(lake.root / part.path, part.sha256) for part in version.parts.get("daily", ())]
+    spans = [_span(lake, part) for part in version.parts.get("daily", ())]
     held = [span for span in spans if span is not None]
     if not held:
         return []

@@ -72,8 +72,8 @@ BUSY = "20180425"
 def a_quarter(folder: Path, last: str = "20180427") -> Path:
     """Write a market of 40 stocks from March to April 2018 as it was on a day; everything agrees with everything.
 
-    Prices move by whole fen within the limits. On the busy session one stock goes ex, one becomes ST, one is listed, one is
-    suspended, one resumes, and the reports of the first quarter come out.
+    Prices move by whole fen within the limits. On the busy session one stock goes ex, one becomes ST, one is listed,
+    one is suspended, one resumes, and the reports of the first quarter come out.
     """
     days = days_between("20180301", "20180427")
     market = Market(days)
@@ -141,7 +141,7 @@ REPORTED = [
 
 
 def _calendar_days(first: str, last: str) -> list[str]:
-    start, end = (dt.datetime.strptime(day, "%Y%m%d").date() for day in (first, last))
+    start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
     return [f"{start + dt.timedelta(n):%Y%m%d}" for n in range((end - start).days + 1)]
 
 
@@ -151,8 +151,12 @@ def _until(market: Market, last: str) -> Market:
     for name in ("adj_factor", "daily_basic", "stk_limit", "suspend_d", "stock_st", "index_daily"):
         of_day[name] = "trade_date"
     of_day |= {"dividend": "imp_ann_date", "stock_basic": "list_date"}
+    market.days = [day for day in market.days if day <= last]
     for name, column in of_day.items():
         market.tables[name] = [row for row in market.tables[name] if str(row[column]) <= last]
+    listed = {row["ts_code"] for row in market.tables["stock_basic"]}
+    for name in ("income", "balancesheet"):
+        market.tables[name] = [row for row in market.tables[name] if row["ts_code"] in listed]
     for row in market.tables["stock_basic"]:
         if row["ts_code"] == "600007.SH" and last < BUSY:
             row["name"] = "甲07股"

@@ -5,22 +5,26 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import polars as pl
 
-from bundles.checks import MISSING, Context, Scene, apart, findings, key_text, require_coverage, tables_of
+from bundles.checks import MISSING, Context, Scene, apart, findings, require_coverage, tables_of
 from bundles.endpoints import ENDPOINTS, Undated
 from bundles.intake import Intake, Source, Taken
 from bundles.lake import Append, Version
 from bundles.plans import with_plans
 from bundles.sync.inbox import Inbox
-from bundles.sync.plan import BY_SESSION, INDEXES, Question
+from bundles.sync.plan import BY_SESSION, INDEXES, STATEMENTS, Question
 from engine.errors import DataNotFit
 
 UNDATED: Undated = "statutory"
 """A report without any date counts as known at the statutory deadline when it comes from the vendor (SPEC 13.9)."""
+
+
+SAME = ["endpoint", "check", "ts_code", "trade_date", "detail"]
+"""What makes a finding."""
 
 
 @dataclass
@@ -110,17 +114,27 @@ class Taking:
         """Check the tables of some sessions and stage them; return the last bars for the sessions after."""
         lake, base = self.append.lake, self.append.base
         context = Context.of(lake, base, sessions, undated, self.today, before, INDEXES)
+        context = replace(context, asked=frozenset(fresh))
         tables = tables_of(lake, base, sessions, fresh)
         found.append(findings(tables, context))
         require_coverage(tables, context, found[-1], self.coverage)
-        for name, rows in fresh.items():
-            _require_agreement(name, rows, found[-1], self.coverage)
+        sizes = tables["daily"].group_by("trade_date").agg(size=pl.len())
+        doubts = _doubts(found[-1]).join(self._known_doubts(), on=SAME, how="anti", nulls_equal=True)
+        most = max(rows.height for rows in undated.values()) if not base.parts else undated["stock_basic"].height
+        _require_agreement(doubts, sizes, most, self.coverage)
         for name, rows in fresh.items():
             kept, held = apart(name, rows, found[-1])
             if held.height:
                 self._aside[name].append(held)
             self._stage(name, str(year), kept)
         return Scene(tables, context).last_bars()
+
+    def _known_doubts(self) -> pl.DataFrame:
+        """Return the doubts about what the lake holds already of tables without days."""
+        lake, base = self.append.lake, self.append.base
+        names = [name for name in (*STATEMENTS, "namechange", "stock_basic", "dividend") if name in base.parts]
+        tables = {name: lake.frame(base, name, list(ENDPOINTS[name].types)) for name in names}
+        return _doubts(findings(tables, Context.of(lake, base, [], {}, self.today)))
 
     def _years(self) -> list[tuple[int, list[dt.date]]]:
         return [(year, list(days)) for year, days in groupby(self.sessions, key=lambda day: day.year)]
@@ -179,33 +193,55 @@ class Taking:
                 self.synced.held_back[name] = rows.height
 
 
-def _require_agreement(name: str, rows: pl.DataFrame, found: pl.DataFrame, coverage: float) -> None:
-    """Refuse answers of which too many rows contradict other tables; each for itself might be true.
+PLAUSIBLE = frozenset({"market_cap_jump", "suspected_rights", "no_quarter", "missing_report", "limits_off_centre"})
+"""Findings that are news rather than contradictions."""
+
+
+def _doubts(found: pl.DataFrame) -> pl.DataFrame:
+    """Return the findings that say of a row that it contradicts another; each for itself might be true.
+
+    Statements come of companies that are not listed yet, or no more.
+    """
+    strangers = (pl.col("check") == "unknown_code") & pl.col("endpoint").is_in(STATEMENTS)
+    known = pl.col("check").is_in([MISSING, *PLAUSIBLE]) | pl.col("holds_back") | strangers
+    return found.filter(~known)
+
+
+def _require_agreement(doubts: pl.DataFrame, sizes: pl.DataFrame, stocks: int, coverage: float) -> None:
+    """Refuse answers of which too much contradicts other tables.
+
+    Parameters
+    ----------
+    doubts : DataFrame
+        Findings.
+    sizes : DataFrame
+        ``trade_date`` and ``size``: how many stocks traded.
+    stocks : int
+        How many stocks there are, for what has no day.
+    coverage : float
+        The share that must be sound; 0 does not look.
 
     Raises
     ------
     DataNotFit
-        A check found more of a day, or of a period, than may be.
+        A check found more of a day, or of all there is, than may be.
     """
-    group = next((column for column in ("trade_date", "end_date") if column in rows.columns), None)
-    doubted = found.filter((pl.col("endpoint") == name) & ~pl.col("holds_back") & (pl.col("check") != MISSING))
-    doubted = doubted.filter(~pl.col("check").is_in(list(PLAUSIBLE))).select("key", "check", "detail")
-    if not coverage or not doubted.height:
-        return
-    of_group = pl.col(group) if group else pl.lit(None, dtype=pl.Date).alias("trade_date")
-    sizes = rows.select(of_group.alias("group"), key_text(name)).with_columns(size=pl.len().over("group"))
-    counted = sizes.join(doubted, on="key").with_columns(count=pl.len().over("group", "check"))
-    for row in counted.filter(pl.col("count") > (1 - coverage) * pl.col("size")).head(1).iter_rows(named=True):
-        about = f" of {row['group']}" if row["group"] else ""
+    counted = (
+        doubts.group_by("endpoint", "check", "trade_date", maintain_order=True)
+        .agg(pl.len().alias("count"), pl.col("ts_code").first(), pl.col("detail").first())
+        .join(sizes, on="trade_date", how="left")
+        .with_columns(pl.col("size").fill_null(stocks))
+    )
+    for row in counted.filter((pl.col("count") > (1 - coverage) * pl.col("size")) & (coverage > 0)).iter_rows(
+        named=True
+    ):
+        about = f" of {row['trade_date']}" if row["trade_date"] else ""
         raise DataNotFit(
-            f"{name}{about} contradicts the other tables ({row['check']})",
-            f"{row['count']:,} of {row['size']:,} rows, first {row['key']}: {row['detail']}",
-            "Run it again later; if it stays, see `ashare data verify` and the setting data.coverage.",
+            f"{row['endpoint']}{about} contradicts the other tables ({row['check']})",
+            f"{row['count']:,} of {row['size']:,}, first {row['ts_code']}: {row['detail']}",
+            "Run it again later; if it stays, look at `ashare data verify` and the setting data.coverage.",
         )
 
-
-PLAUSIBLE = frozenset({"market_cap_jump", "suspected_rights", "no_quarter", "missing_report"})
-"""Findings that are news rather than contradictions."""
 
 NOT_COVERED = (dt.date.max, dt.date.min)
 """A stretch of no days."""
