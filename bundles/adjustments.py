@@ -15,14 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import polars as pl
-from zipline.data.adjustments import SQLiteAdjustmentWriter
 
+from bundles.databases import database
 from engine.panels.actions import Action
 
 
@@ -156,6 +154,8 @@ def _match(result: Adjustments, sid: int, row: int, ratio: float, plans: list[Ac
 
 def _bar_from(last_bar: npt.NDArray[np.int32], sid: int, row: int) -> int:
     """Return the row of the first bar on or after a row, -1 if there is none."""
+    if last_bar[row, sid] == row:
+        return row  # as nearly always: a whole column is slow to read
     later = np.flatnonzero(last_bar[row:, sid] >= row)
     return row + int(later[0]) if len(later) else -1
 
@@ -172,23 +172,8 @@ def _factor_changes(factor: npt.NDArray[np.float64]) -> dict[tuple[int, int], fl
 
 def write_adjustments(path: Path, found: Adjustments, days: npt.NDArray[np.datetime64]) -> None:
     """Write zipline's adjustment database."""
-    with SQLiteAdjustmentWriter(str(path), equity_daily_bar_reader=None, overwrite=True) as writer:
-        # the first frame written gives a table its column types, so ours come before zipline's empty ones
+    seconds = days.astype("datetime64[s]").astype(np.int64).tolist()
+    with database(path, "adjustments") as tables:
         for name, ratios in (("splits", found.splits), ("dividends", found.dividends), ("mergers", found.mergers)):
-            writer.write_frame(name, _ratio_frame(ratios, days))
-        writer.write()
-
-
-def _ratio_frame(ratios: list[tuple[int, int, float]], days: npt.NDArray[np.datetime64]) -> pd.DataFrame:
-    sids, rows, values = _columns(ratios, 3)
-    return pd.DataFrame(
-        {
-            "sid": sids.astype(np.int64),
-            "effective_date": days[rows.astype(np.int64)].astype("datetime64[ns]"),
-            "ratio": values.astype(np.float64),
-        }
-    )
-
-
-def _columns(rows: list[Any], width: int) -> list[npt.NDArray[Any]]:
-    return [np.array(column) for column in zip(*rows, strict=True)] if rows else [np.array([])] * width
+            rows = [(at, sid, seconds[row], ratio) for at, (sid, row, ratio) in enumerate(ratios)]
+            tables.executemany(f"INSERT INTO {name} VALUES (?, ?, ?, ?)", rows)  # noqa: S608
