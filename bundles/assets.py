@@ -193,4 +193,4 @@ _NEVER = int(np.datetime64("NaT").astype(np.int64))
 
 def _nanoseconds(day: dt.date | np.datetime64) -> int:
     """Return a day as nanoseconds since the epoch, as zipline stores it."""
-    return int(np.datetime64(day, "D").astype("datetime64[ns]").astype(np.int64))
+    return int(np.array(day, dtype="datetime64[ns]").astype(np.int64))

@@ -387,7 +387,8 @@ def _recorded(market: Market, bars: _Bars) -> Recorded:
     there = np.zeros(market.shape, dtype=bool)
     for at, frame in market.new_cells("stk_limit", ["up_limit", "down_limit"]):
         given_up, given_down = (_fen64(frame[name]) for name in ("up_limit", "down_limit"))
-        up[at], down[at] = without_sentinels(given_up, given_down, bars.prices["pre_close"][at])
+        pre_close = bars.prices["pre_close"][at].astype(np.int64)
+        up[at], down[at] = without_sentinels(given_up, given_down, pre_close)
         there[at] = True
     return Recorded(up, down, there)
 

@@ -1,10 +1,13 @@
-"""``ashare data``: import, status."""
+"""``ashare data``: import, build, status, verify."""
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import click
+
+from engine.cli.common import DAY
 
 
 @click.group()
@@ -49,6 +52,21 @@ def import_(folder: Path, label: str) -> None:
     if done.ignored:
         click.echo(f"not used: {', '.join(done.ignored)}")
     click.echo(f"lake {values.lake}, data id {done.version.data_id}. Next: zipline ingest -b ashare")
+
+
+@data.command()
+@click.option("--as-known-at", type=DAY, help="Build what was known at the close of this day, beside the newest data.")
+@click.option("--full", is_flag=True, help="Compute every session anew; the result is the same.")
+def build(as_known_at: str | None, full: bool) -> None:
+    """Build the bundle from the lake, as `zipline ingest -b ashare` does."""
+    from bundles.ingest import after, announcer, ingest_now, ingest_view
+
+    if as_known_at is None:
+        click.echo(f"ingestion {ingest_now(announcer(), full)}")
+        return
+    place = ingest_view(dt.date.fromisoformat(as_known_at), announcer())
+    click.echo(f"ingestion {place}")
+    click.echo(f"use it: zipline run -b ashare --trading-calendar XSHG --bundle-timestamp {after(place)} -f ...")
 
 
 @data.command()

@@ -93,7 +93,9 @@ class Market:
         )
         if not who.assets:
             raise DataNotFit(
-                "the lake has no bar of an A share", "stock_basic and daily do not meet", "Import both again."
+                f"the lake has no bar of an A share known by {view.as_known_at}",
+                "stock_basic and daily do not meet",
+                "Import both again, or choose a later day.",
             )
         days = _sessions(spans.filter(pl.col("ts_code").is_in(list(who.sid_of))), earlier)
         row_of_day = np.full(int((days[-1] - days[0]).astype(int)) + 1, -1, dtype=np.int32)
