@@ -131,7 +131,7 @@ class _Build:
         }
         write_assets(self.folder / ASSETS_FILE, market.assets)
         write_adjustments(self.folder / ADJUSTMENTS_FILE, found, market.days)
-        write_json(self.folder / CODES_FILE, market.codes.to_json())
+        write_json(self.folder / CODES_FILE, market.codes.to_json(), indent=None)
         _write_suspected(self.folder / SUSPECTED, market, found.unexplained)
         _announce(counts, self.step)
         writer.actions([action.to_json() for action in found.actions])

@@ -18,6 +18,7 @@ from engine.panels.store import REPORT_COLUMNS
 NAN = float("nan")
 INCOME_ITEMS = ("n_income_attr_p", "revenue", "oper_cost", "comp_type")
 BALANCE_ITEMS = ("total_assets", "total_liab", "total_hldr_eqy_exc_min_int", "comp_type")
+KEY = ("sid", "known_at", "end_date")
 _FINANCIAL = ("2", "3", "4")
 
 
@@ -50,10 +51,14 @@ def states(income: pl.DataFrame, balance: pl.DataFrame, financial_sids: frozense
     financial_sids : frozenset of int
         Whose industry is banking, broking or insurance; used where ``comp_type`` is null.
     """
-    tables = announced(income, INCOME_ITEMS), announced(balance, BALANCE_ITEMS)
-    begun = _begun(tables)
-    period, prior, full_year = (_as_of(begun, tables, of) for of in (pl.col("period"), A_YEAR_BEFORE, LAST_FULL_YEAR))
+    income, balance = announced(income, INCOME_ITEMS), announced(balance, BALANCE_ITEMS)
+    begun = _begun(income, balance)
     profit, equity = "n_income_attr_p", "total_hldr_eqy_exc_min_int"
+    period = _as_of(
+        begun, pl.col("period"), income.drop("comp_type"), balance.drop("comp_type"), _kinds(income, balance)
+    )
+    prior = _as_of(begun, A_YEAR_BEFORE, income.select(*KEY, profit), balance.select(*KEY, equity))
+    full_year = _as_of(begun, LAST_FULL_YEAR, income.select(*KEY, profit))
     ends_year = (begun["period"].dt.month() == 12) & (begun["period"].dt.day() == 31)
     trailing = period[profit] + full_year[profit] - prior[profit]
     financial = begun["sid"].is_in(sorted(financial_sids))
@@ -81,33 +86,30 @@ LAST_FULL_YEAR = pl.date(pl.col("period").dt.year() - 1, 12, 31)
 
 def announced(table: pl.DataFrame, items: tuple[str, ...]) -> pl.DataFrame:
     """Return the consolidated reports, one row a period and day; of versions of one day the original stands."""
-    key = ["sid", "known_at", "end_date"]
     ordered = table.filter(pl.col("report_type") == "1").sort(
-        *key, "update_flag", descending=[False, False, False, True], nulls_last=True, maintain_order=True
+        *KEY, "update_flag", descending=[False, False, False, True], nulls_last=True, maintain_order=True
     )
-    return ordered.unique(key, keep="last", maintain_order=True).select(*key, *items)
+    return ordered.unique(KEY, keep="last", maintain_order=True).select(*KEY, *items)
 
 
-def _begun(tables: tuple[pl.DataFrame, pl.DataFrame]) -> pl.DataFrame:
+def _kinds(income: pl.DataFrame, balance: pl.DataFrame) -> pl.DataFrame:
+    """Return ``comp_type``, which both tables have: the one that came last stands, on one day the balance sheet's."""
+    both = pl.concat([table.select(*KEY, "comp_type") for table in (income, balance)])
+    return both.unique(KEY, keep="last", maintain_order=True)
+
+
+def _begun(*tables: pl.DataFrame) -> pl.DataFrame:
     """Return where states begin, whenever a stock announces anything, with the newest period known by then."""
-    days = pl.concat([table.select("sid", "known_at", "end_date") for table in tables])
-    newest = days.group_by("sid", "known_at").agg(pl.col("end_date").max()).sort("sid", "known_at")
-    return newest.select("sid", "known_at", period=pl.col("end_date").cum_max().over("sid"))
+    newest = (
+        pl.concat([table.select(KEY) for table in tables]).group_by("sid", "known_at").agg(pl.col("end_date").max())
+    )
+    return newest.sort("sid", "known_at").select("sid", "known_at", period=pl.col("end_date").cum_max().over("sid"))
 
 
-def _as_of(begun: pl.DataFrame, tables: tuple[pl.DataFrame, pl.DataFrame], period: pl.Expr) -> pl.DataFrame:
-    """Return the items of a period as each state knows them; null where it does not.
-
-    Both tables have ``comp_type``: the one that came last stands, on one day that of the balance sheet.
-    """
-    kinds = pl.concat([table.select("sid", "known_at", "end_date", "comp_type") for table in tables])
-    kinds = kinds.unique(["sid", "known_at", "end_date"], keep="last", maintain_order=True)
+def _as_of(begun: pl.DataFrame, period: pl.Expr, *tables: pl.DataFrame) -> pl.DataFrame:
+    """Return the items of a period as each state knows them; null where it does not."""
     asked = begun.select("sid", "known_at", end_date=period).with_row_index("state").sort("known_at")
-    for table in (*(table.drop("comp_type") for table in tables), kinds):
-        asked = asked.join_asof(
-            table.sort("known_at", maintain_order=True),
-            on="known_at",
-            by=["sid", "end_date"],
-            check_sortedness=False,
-        )
+    for table in tables:
+        known = table.sort("known_at", maintain_order=True)
+        asked = asked.join_asof(known, on="known_at", by=["sid", "end_date"], check_sortedness=False)
     return asked.sort("state")

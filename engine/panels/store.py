@@ -162,6 +162,11 @@ class Asset:
         )
 
 
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    """Map a file; as a plain array, whose rows are not memory maps of their own, which take longer than they hold."""
+    return np.asarray(np.load(path, mmap_mode="r"))
+
+
 _ROWS_AT_ONCE = 64
 """Sessions placed in memory at a time: a few megabytes, which stay in the processor's cache."""
 
@@ -186,8 +191,7 @@ class TakenOver:
 
     def panel(self, name: str) -> npt.NDArray[Any]:
         """Return a panel of the folder, read-only."""
-        values: npt.NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
-        return values
+        return _mapped(self.folder / f"{name}.npy")
 
     def placed(self, name: str, rows: slice, assets: int) -> npt.NDArray[Any]:
         """Return rows of a panel with its assets where they stand now, new assets holding nothing."""
@@ -259,8 +263,7 @@ class PanelWriter:
     def panel(self, name: str) -> npt.NDArray[Any]:
         """Return a panel that is written, read-only."""
         assert name in self._written
-        values: npt.NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
-        return values
+        return _mapped(self.folder / f"{name}.npy")
 
     def reports(self, columns: Mapping[str, npt.NDArray[np.float64]]) -> None:
         """Write the table of report states, one array a column."""
@@ -284,13 +287,13 @@ class PanelWriter:
 
     def actions(self, actions: Sequence[Mapping[str, Any]]) -> None:
         """Write the corporate actions."""
-        write_json(self.folder / "actions.json", list(actions))
+        write_json(self.folder / "actions.json", list(actions), indent=None)
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write what makes the folder complete; the manifest comes last."""
         assert self._written == set(FIELDS), set(FIELDS) - self._written
         np.save(self.folder / "sessions.npy", self._sessions.astype("datetime64[D]"))
-        write_json(self.folder / "assets.json", [asset.to_json() for asset in self._assets])
+        write_json(self.folder / "assets.json", [asset.to_json() for asset in self._assets], indent=None)
         write_json(
             self.folder / "manifest.json",
             {
