@@ -118,7 +118,7 @@ class Vendor:
         begin = self.days[self.rng.integers(0, len(self.days) - 250, len(some))]
         return pl.concat(
             [
-                pl.DataFrame({"ts_code": self.codes, "name": "某某", "start_date": np.datetime64("2010-01-04")}),
+                pl.DataFrame({"ts_code": self.codes, "name": "某某", "start_date": dt.date(2010, 1, 4)}),
                 pl.DataFrame({"ts_code": some, "name": "ST某", "start_date": begin}),
                 pl.DataFrame({"ts_code": some, "name": "某某", "start_date": begin + np.timedelta64(365, "D")}),
             ]
