@@ -81,7 +81,7 @@ class Vendor:
                 "pre_close": pre / 100,
                 "vol": lots,
                 "amount": lots * close / 1000,
-                "adj_factor": self.factor,
+                "adj_factor": self.factor.copy(),  # polars would share it
                 "turnover_rate": turnover,
                 "total_mv": self.shares * close / 100,
                 "up_limit": up / 100,

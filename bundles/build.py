@@ -80,6 +80,8 @@ def build(
         The lake is empty, damaged, or its tables contradict each other.
     """
     view = lake.view(as_known_at)
+    step("hashes of the lake")
+    lake.verify(view)
     found = Earlier.find(earlier, lake, view)
     if found is not None:
         try:
@@ -87,8 +89,6 @@ def build(
             return
         except Changed as change:
             step(f"{change} has changed in sessions built before: a full build")
-    step("hashes of the lake")
-    lake.verify(view)
     _Build(lake, view, None, folder, step).run()
 
 
@@ -104,7 +104,7 @@ class _Build:
 
     def run(self) -> None:
         """Write the bundle."""
-        self.step("bars")
+        self.step("bars" if self.earlier is None else f"bars after {self.earlier.panels.days[-1]}")
         market = Market.read(self.lake, self.view, self.earlier)
         bars = _Bars.read(market)
         market = market.with_first_bars(bars.last_bar)
