@@ -84,6 +84,8 @@ class Earlier:
     @classmethod
     def find(cls, folders: Iterable[Path], lake: Lake, view: Version) -> Earlier | None:
         """Return the first of some ingestions that was built from a version the view descends from, if it qualifies."""
+        if view.data_id != view.lineage[-1]:
+            return None  # the view is older than any version: whatever was built holds rows it must not
         for folder in folders:
             found = _opened(folder)
             if found is not None and found.data_id in (f"{data_id}-{FORMAT}" for data_id in view.lineage):
