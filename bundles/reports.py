@@ -108,8 +108,27 @@ def _begun(*tables: pl.DataFrame) -> pl.DataFrame:
 
 def _as_of(begun: pl.DataFrame, period: pl.Expr, *tables: pl.DataFrame) -> pl.DataFrame:
     """Return the items of a period as each state knows them; null where it does not."""
-    asked = begun.select("sid", "known_at", end_date=period).with_row_index("state").sort("known_at")
+    wanted = _numbers(begun.select("sid", "known_at", end_date=period))
+    found = []
     for table in tables:
-        known = table.sort("known_at", maintain_order=True)
-        asked = asked.join_asof(known, on="known_at", by=["sid", "end_date"], check_sortedness=False)
-    return asked.sort("state")
+        numbers = _numbers(table)
+        order = np.argsort(numbers)
+        at = np.searchsorted(numbers, wanted, side="right", sorter=order) - 1
+        there = at >= 0
+        there[there] = numbers[order[at[there]]] >> _BITS == wanted[there] >> _BITS
+        rows = np.full(len(at), -1)
+        rows[there] = order[at[there]]
+        index = pl.Series(rows).replace(-1, None)
+        found.append(table.drop(KEY).select(pl.all().gather(index)))
+    return pl.concat(found, how="horizontal")
+
+
+_BITS = 20
+"""Of a day, counted from long before 1970, and of a stock."""
+
+
+def _numbers(keys: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """Return stock, period and day of becoming known as one number each, ordered by them in this order."""
+    days = (keys[name].cast(pl.Int32).to_numpy().astype(np.int64) + (1 << _BITS - 1) for name in KEY[:0:-1])
+    end, known = days
+    return ((keys["sid"].to_numpy().astype(np.int64) << _BITS | end) << _BITS) | known
