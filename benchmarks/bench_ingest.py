@@ -8,8 +8,8 @@ whole process, from start to exit.
 
 Predicted before it was measured, from 3,665 stocks x 2,305 sessions of real data (8.5 and 2.8 CPU s): 12 CPU s and
 1.3 GB for a full build (10 million bars instead of 7, the imports stay), 3.4 CPU s for one more session, of which 1.0
-are imports, 0.5 copies of 1 GB, 0.3 the hashes of the lake. Measured on a shared machine: 15 to 19 CPU s and 1.28 GB, and
-6 to 8 CPU s. The copy is what was foretold worst: writing 1 GB of new pages took 1.5 to 4 CPU s, most of it the kernel's.
+are imports, 0.5 copies of 1 GB, 0.3 the hashes of the lake. Measured on a shared machine: 15 to 19 CPU s and 1.28 GB,
+and 6 to 8 CPU s. The copy is what was foretold worst: writing 1 GB of new pages took 1.5 to 4 CPU s.
 """
 
 from __future__ import annotations
