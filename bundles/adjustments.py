@@ -9,20 +9,18 @@ shares, rights, taxes) is no affair of zipline's tables: the ledger carries the 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import polars as pl
-from zipline.data.adjustments import SQLiteAdjustmentWriter
 
+from bundles.databases import database
 from engine.panels.actions import Action
 
 
@@ -76,21 +74,20 @@ def _dividends(dividend: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> Iter
         pl.coalesce("record_date", pl.col("ex_date").dt.offset_by("-1d")).alias("record_date"),
     )
     key = ["sid", "ex_date", "cash_div_tax", "stk_div"]
-    for sid, ex_date, cash, shares, bonus, pay_date, record in done.unique(
-        subset=key, keep="last", maintain_order=True
-    ).iter_rows():
-        ex_row = _session_row(days, ex_date)
-        if ex_row is not None and (cash > 0 or shares > 0):
-            pay_row = max(int(np.searchsorted(days, np.datetime64(pay_date))), ex_row)
-            yield Action(sid, ex_row, record, pay_row, _exact(cash), _exact(shares), _exact(min(bonus, shares)))
+    done = done.unique(subset=key, keep="last", maintain_order=True)
+    rows = zip(_rows(days, done["ex_date"]), _rows(days, done["pay_date"]), strict=True)
+    for (sid, _, cash, shares, bonus, _, record), (ex_row, pay_row) in zip(done.iter_rows(), rows, strict=True):
+        if 0 <= ex_row < len(days) and (cash > 0 or shares > 0):
+            amounts = _exact(cash), _exact(shares), _exact(min(bonus, shares))
+            yield Action(sid, ex_row, record, max(pay_row, ex_row), *amounts)
 
 
 def _rights(rights: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> Iterator[Action]:
     """Yield the rights issues of the user's table."""
-    columns = rights.select("sid", "ex_date", "ratio", "price", pl.coalesce("list_date", "ex_date"))
-    for sid, ex_date, ratio, price, list_date in columns.iter_rows():
-        ex_row = _session_row(days, ex_date)
-        if ex_row is not None:
+    found = rights.select("sid", "ex_date", "ratio", "price", pl.coalesce("list_date", "ex_date").alias("list_date"))
+    rows = zip(_rows(days, found["ex_date"]), _rows(days, found["list_date"]), strict=True)
+    for (sid, ex_date, ratio, price, _), (ex_row, list_row) in zip(found.iter_rows(), rows, strict=True):
+        if 0 <= ex_row < len(days):
             yield Action(
                 sid,
                 ex_row,
@@ -98,18 +95,18 @@ def _rights(rights: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> Iterator[
                 ex_row,
                 rights=_exact(ratio),
                 rights_price=_exact(price),
-                list_row=max(int(np.searchsorted(days, np.datetime64(list_date))), ex_row),
+                list_row=max(list_row, ex_row),
             )
 
 
-def _session_row(days: npt.NDArray[np.datetime64], day: dt.date) -> int | None:
-    """Return the row of the first session on or after a day; None where it lies outside the sessions."""
-    if np.datetime64(day) < days[0]:
-        return None
-    row = int(np.searchsorted(days, np.datetime64(day)))
-    return row if row < len(days) else None
+def _rows(days: npt.NDArray[np.datetime64], dates: pl.Series) -> list[int]:
+    """Return the row of the first session on or after each date; -1 before the sessions, their number after them."""
+    wanted = dates.to_numpy().astype("datetime64[D]")
+    found: list[int] = np.where(wanted < days[0], -1, np.searchsorted(days, wanted)).tolist()
+    return found
 
 
+@cache
 def _exact(amount: float) -> Decimal:
     """Return the decimal number that was meant: the shortest one that reads back as the float."""
     return Decimal(repr(float(amount)))
@@ -156,6 +153,8 @@ def _match(result: Adjustments, sid: int, row: int, ratio: float, plans: list[Ac
 
 def _bar_from(last_bar: npt.NDArray[np.int32], sid: int, row: int) -> int:
     """Return the row of the first bar on or after a row, -1 if there is none."""
+    if last_bar[row, sid] == row:
+        return row  # as nearly always: a whole column is slow to read
     later = np.flatnonzero(last_bar[row:, sid] >= row)
     return row + int(later[0]) if len(later) else -1
 
@@ -172,23 +171,8 @@ def _factor_changes(factor: npt.NDArray[np.float64]) -> dict[tuple[int, int], fl
 
 def write_adjustments(path: Path, found: Adjustments, days: npt.NDArray[np.datetime64]) -> None:
     """Write zipline's adjustment database."""
-    with SQLiteAdjustmentWriter(str(path), equity_daily_bar_reader=None, overwrite=True) as writer:
-        # the first frame written gives a table its column types, so ours come before zipline's empty ones
+    seconds = days.astype("datetime64[s]").astype(np.int64).tolist()
+    with database(path, "adjustments") as tables:
         for name, ratios in (("splits", found.splits), ("dividends", found.dividends), ("mergers", found.mergers)):
-            writer.write_frame(name, _ratio_frame(ratios, days))
-        writer.write()
-
-
-def _ratio_frame(ratios: list[tuple[int, int, float]], days: npt.NDArray[np.datetime64]) -> pd.DataFrame:
-    sids, rows, values = _columns(ratios, 3)
-    return pd.DataFrame(
-        {
-            "sid": sids.astype(np.int64),
-            "effective_date": days[rows.astype(np.int64)].astype("datetime64[ns]"),
-            "ratio": values.astype(np.float64),
-        }
-    )
-
-
-def _columns(rows: list[Any], width: int) -> list[npt.NDArray[Any]]:
-    return [np.array(column) for column in zip(*rows, strict=True)] if rows else [np.array([])] * width
+            rows = [(at, sid, seconds[row], ratio) for at, (sid, row, ratio) in enumerate(ratios)]
+            tables.executemany(f"INSERT INTO {name} VALUES (?, ?, ?, ?)", rows)  # noqa: S608

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
+import numpy.typing as npt
 import polars as pl
-from zipline.assets import AssetDBWriter
 
-from engine.calendar import calendar
+from bundles.databases import database
+from engine.calendar import sessions
 from engine.errors import BadInput
 from engine.market.boards import EXCHANGES, board_of, exchange_of, is_a_share
 from engine.panels.store import Asset
@@ -47,6 +47,15 @@ class Tables:
     code_changes: pl.DataFrame
     new_share: pl.DataFrame
     delistings: pl.DataFrame
+
+
+def as_known(stock_basic: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+    """Return ``stock_basic`` without what it says of the days after one: who is delisted then is listed yet."""
+    later = pl.col("delist_date") > day
+    return stock_basic.with_columns(
+        pl.when(later.fill_null(False)).then(None).otherwise("delist_date").alias("delist_date"),
+        pl.when(later.fill_null(False)).then(pl.lit("L")).otherwise("list_status").alias("list_status"),
+    )
 
 
 def directory(stock_basic: pl.DataFrame, tables: Tables, first_days: Mapping[str, dt.date]) -> Directory:
@@ -130,60 +139,58 @@ def write_assets(path: Path, assets: tuple[Asset, ...]) -> None:
     A listed stock ends with the calendar, for it may trade on; a delisted one on its last session of listing,
     and its position is closed on the session after. The name is the code: today's name would tell the future.
     """
-    sessions = calendar().sessions
-    equities, mappings = [], []
-    for asset in assets:
-        end = _last_session(asset, sessions)
-        following = sessions[min(sessions.get_loc(end) + 1, len(sessions) - 1)]
-        equities.append(
-            {
-                "sid": asset.sid,
-                "asset_name": asset.ts_code,
-                "start_date": asset.codes[0][1],
-                "first_traded": asset.codes[0][1],
-                "end_date": end,
-                "auto_close_date": following if asset.delist_date else pd.NaT,
-                "exchange": EXCHANGES[exchange_of(asset.ts_code)],
-            }
+    known = sessions()
+    ends = [_last_session(asset, known) for asset in assets]
+    mappings = [row for asset, end in zip(assets, ends, strict=True) for row in _mappings(asset, known[end])]
+    with database(path, "assets") as tables:
+        tables.execute("INSERT INTO version_info VALUES (1, 7)")
+        tables.executemany("INSERT INTO exchanges VALUES (?, ?, 'CN')", [(name, name) for name in EXCHANGES.values()])
+        tables.executemany(
+            "INSERT INTO equities VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [_equity(asset, end, known) for asset, end in zip(assets, ends, strict=True)],
         )
-        mappings.extend(_mappings(asset, end))
-    frame = pd.DataFrame(equities).set_index("sid")
-    for name in ("start_date", "first_traded", "end_date", "auto_close_date"):
-        frame[name] = _nanoseconds(frame[name])
-    symbols = pd.DataFrame(mappings)
-    for name in ("start_date", "end_date"):
-        symbols[name] = _nanoseconds(symbols[name])
-    names = list(EXCHANGES.values())
-    # the writer looks exchanges up by index and later by column
-    exchanges = pd.DataFrame({"exchange": names, "canonical_name": names, "country_code": "CN"}, index=names)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # zipline's own groupby
-        AssetDBWriter(str(path)).write_direct(equities=frame, equity_symbol_mappings=symbols, exchanges=exchanges)
+        tables.executemany("INSERT INTO asset_router VALUES (?, 'equity')", [(asset.sid,) for asset in assets])
+        numbered = [(number, *row) for number, row in enumerate(mappings)]
+        tables.executemany("INSERT INTO equity_symbol_mappings VALUES (?, ?, ?, ?, ?, ?, ?)", numbered)
 
 
-def _last_session(asset: Asset, sessions: pd.DatetimeIndex) -> pd.Timestamp:
+Days = npt.NDArray[np.datetime64]
+
+
+def _equity(asset: Asset, end: int, known: Days) -> tuple[Any, ...]:
+    """Return one row: sid, name, first and last day, first trade, day of closing, exchange."""
+    start = _nanoseconds(asset.codes[0][1])
+    closed = _nanoseconds(known[min(end + 1, len(known) - 1)]) if asset.delist_date else _NEVER
+    return (
+        asset.sid,
+        asset.ts_code,
+        start,
+        _nanoseconds(known[end]),
+        start,
+        closed,
+        EXCHANGES[exchange_of(asset.ts_code)],
+    )
+
+
+def _last_session(asset: Asset, known: Days) -> int:
     if asset.delist_date is None:
-        return sessions[-1]
-    return sessions[max(int(sessions.searchsorted(pd.Timestamp(asset.delist_date))) - 1, 0)]
+        return len(known) - 1
+    return max(int(np.searchsorted(known, np.datetime64(asset.delist_date))) - 1, 0)
 
 
-def _mappings(asset: Asset, end: pd.Timestamp) -> list[dict[str, Any]]:
+def _mappings(asset: Asset, end: np.datetime64) -> list[tuple[Any, ...]]:
     """Return the symbols of one asset with the days each was in use."""
-    starts = [pd.Timestamp(day) for _, day in asset.codes]
-    ends = [start - pd.Timedelta(days=1) for start in starts[1:]] + [max(end, starts[-1])]
+    starts = [np.datetime64(day) for _, day in asset.codes]
+    ends = [start - np.timedelta64(1, "D") for start in starts[1:]] + [max(end, starts[-1])]
     return [
-        {
-            "sid": asset.sid,
-            "symbol": code,
-            "company_symbol": code.partition(".")[0],
-            "share_class_symbol": code.partition(".")[2],
-            "start_date": start,
-            "end_date": until,
-        }
+        (asset.sid, code, *code.split("."), _nanoseconds(start), _nanoseconds(until))
         for (code, _), start, until in zip(asset.codes, starts, ends, strict=True)
     ]
 
 
-def _nanoseconds(days: pd.Series) -> pd.Series:
-    """Return dates as nanoseconds since the epoch; a missing one becomes the smallest integer, zipline's NaT."""
-    return pd.to_datetime(days).astype("datetime64[ns]").astype("int64")
+_NEVER = int(np.datetime64("NaT").astype(np.int64))
+
+
+def _nanoseconds(day: dt.date | np.datetime64) -> int:
+    """Return a day as nanoseconds since the epoch, as zipline stores it."""
+    return int(np.array(day, dtype="datetime64[ns]").astype(np.int64))

@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,23 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from bundles.adjustments import adjustments, plans_of, write_adjustments
-from bundles.assets import Directory, Tables, directory, write_assets
+from bundles.adjustments import Adjustments, adjustments, plans_of, write_adjustments
+from bundles.assets import write_assets
 from bundles.checks import require_covered_lake
-from bundles.lake import Lake, Version
+from bundles.earlier import CODES_FILE, DAILY, Changed, Earlier, code_id
+from bundles.lake import KNOWN_AT, Lake, Version
 from bundles.limits import Recorded, in_force
+from bundles.market import Market
 from bundles.reports import states
-from engine import calendar, clock, settings
+from engine import settings
 from engine.errors import DataNotFit
+from engine.files import write_json
 from engine.market.limits import standing_of, without_sentinels
-from engine.panels.bundle import ADJUSTMENTS_FILE, ASSETS_FILE
-from engine.panels.limits import rule_limits
+from engine.panels.actions import Action
+from engine.panels.limits import rule_limits, standing_codes
 from engine.panels.store import (
+    ADJUSTMENTS_FILE,
+    ASSETS_FILE,
     DELISTING_PERIOD,
     FORMAT,
     LIMIT_RECORDED,
@@ -40,7 +46,6 @@ from engine.panels.store import (
     SUBFOLDER,
     SUSPENDED,
     TRADED,
-    Asset,
     PanelWriter,
 )
 from engine.types import Standing
@@ -49,8 +54,14 @@ Array = npt.NDArray[Any]
 Step = Callable[[str], None]
 
 
-def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
-    """Build a bundle from the newest version of a lake into an empty folder.
+def build(
+    lake: Lake,
+    folder: Path,
+    step: Step = lambda text: None,
+    as_known_at: date | None = None,
+    earlier: Sequence[Path] = (),
+) -> None:
+    """Build a bundle from a view of a lake into an empty folder; the bytes are a function of the view alone.
 
     Parameters
     ----------
@@ -60,61 +71,116 @@ def build(lake: Lake, folder: Path, step: Step = lambda text: None) -> None:
         Where panels, assets and adjustments are written.
     step : callable
         Told what is being done.
+    as_known_at : date, optional
+        The day whose knowledge is built; by default the day the newest rows came in.
+    earlier : sequence of Path
+        Ingestions of which sessions may be taken over, the newest first; that changes the time, never the bytes.
 
     Raises
     ------
     DataNotFit
         The lake is empty, damaged, lacks too much of a day, or its tables contradict each other.
     """
-    version = lake.view()
+    view = lake.view(as_known_at)
     step("hashes of the lake")
-    lake.verify(version)
+    lake.verify(view)
+    coverage = settings.load().data.coverage
+    found = Earlier.find(earlier, lake, view)
+    if found is not None:
+        try:
+            require_covered_lake(lake, view, coverage, found.panels.days[-1].item())
+            _Build(lake, view, found, folder, step).run()
+            return
+        except Changed as change:
+            step(f"{change} has changed in sessions built before: a full build")
     step("coverage of the sessions")
-    require_covered_lake(lake, version, settings.load().data.coverage)
-    step("bars")
-    market = _Market.read(lake, version)
-    counts: dict[str, Any] = {}
-    bars = _Bars.read(market)
-    market = market.with_first_bars(bars.last_bar)
-    writer = PanelWriter(folder / SUBFOLDER, market.days, market.assets)
-    step("factors and market cap")
-    factor = _adj_factor(market, bars)
-    _write_bars(writer, market, bars, factor)
-    step("names, suspensions and limits")
-    status = _status(market, bars)
-    counts |= _write_limits(writer, market, bars, factor, status)
-    step("reports")
-    counts["report_states"] = _write_reports(writer, market)
-    _write_indexes(writer, market)
-    step("assets and adjustments")
-    plans = plans_of(_with_sid(market, "dividend"), _with_sid(market, "rights"), market.days)
-    found = adjustments(plans, factor, bars.last_bar)
-    counts |= {
+    require_covered_lake(lake, view, coverage)
+    _Build(lake, view, None, folder, step).run()
+
+
+@dataclass(frozen=True)
+class _Build:
+    """One build, of all sessions or of those an earlier ingestion lacks."""
+
+    lake: Lake
+    view: Version
+    earlier: Earlier | None
+    folder: Path
+    step: Step
+
+    def run(self) -> None:
+        """Write the bundle."""
+        self.step("bars" if self.earlier is None else f"bars after {self.earlier.panels.days[-1]}")
+        market = Market.read(self.lake, self.view, self.earlier)
+        bars = _Bars.read(market)
+        market = market.with_first_bars(bars.last_bar)
+        status = _status(market, bars)
+        writer = PanelWriter(self.folder / SUBFOLDER, market.days, market.assets, market.before)
+        self.step("factors and market cap")
+        factor = _adj_factor(market, bars)
+        _write_bars(writer, market, bars, factor)
+        self.step("names, suspensions and limits")
+        counts = self._with_held(
+            {**_write_limits(writer, market, bars, factor, status), "bars": int(bars.traded.sum())}
+        )
+        del bars, factor, status  # the rest reads what is written
+        self.step("reports")
+        counts["report_states"] = _write_reports(writer, market)
+        _write_indexes(writer, market)
+        self.step("assets and adjustments")
+        plans = plans_of(market.frame("dividend"), market.frame("rights"), market.days)
+        found = adjustments(plans, writer.panel("adj_factor"), writer.panel("last_bar"))
+        counts |= {
+            **_counts(plans, found),
+            "rows_known_later": self._known_later(market.source),
+            "undated_reports": self.view.notes.get("undated", {}),
+        }
+        write_assets(self.folder / ASSETS_FILE, market.assets)
+        write_adjustments(self.folder / ADJUSTMENTS_FILE, found, market.days)
+        write_json(self.folder / CODES_FILE, market.codes.to_json(), indent=None)
+        _write_suspected(self.folder / SUSPECTED, market, found.unexplained)
+        _announce(counts, self.step)
+        writer.actions([action.to_json() for action in found.actions])
+        writer.finish(self._manifest(counts))
+
+    def _with_held(self, counts: dict[str, int]) -> dict[str, Any]:
+        """Add what was counted of the sessions taken over."""
+        held = {} if self.earlier is None else self.earlier.panels.manifest["counts"]
+        return {name: count + held.get(name, 0) for name, count in counts.items()}
+
+    def _known_later(self, source: Version) -> int:
+        """Count the rows of the daily tables that are in the lake, and are not known on the view's day."""
+        later = pl.col(KNOWN_AT) > pl.lit(self.view.as_known_at)
+        paths = [self.lake.root / part.path for name in DAILY for part in source.parts.get(name, ())]
+        found = pl.collect_all([pl.scan_parquet(path).select(later.sum()) for path in paths])
+        return sum(int(frame.item()) for frame in found)
+
+    def _manifest(self, counts: dict[str, Any]) -> dict[str, Any]:
+        """Return what the panels say of themselves.
+
+        A view older than the lake descends from no version: models trained on those knew later rows.
+        """
+        lineage = self.view.lineage if self.view.data_id == self.view.lineage[-1] else (self.view.data_id,)
+        return {
+            "data_id": f"{self.view.data_id}-{FORMAT}",
+            "lineage": [f"{data_id}-{FORMAT}" for data_id in lineage],
+            "label": self.view.label,
+            "code_id": code_id(),
+            "counts": counts,
+        }
+
+
+def _counts(plans: Sequence[Action], found: Adjustments) -> dict[str, int]:
+    return {
         "splits": len(found.splits),
         "cash_dividends": sum(plan.cash > 0 for plan in plans),
         "rights_issues": sum(plan.rights > 0 for plan in plans),
         "suspected_rights_issues": len(found.unexplained),
         "plans_without_effect": found.without_effect,
-        "undated_reports": version.notes.get("undated", {}),
-        "bars": int((bars.last_bar == np.arange(len(market.days))[:, None]).sum()),
     }
-    write_assets(folder / ASSETS_FILE, market.assets)
-    write_adjustments(folder / ADJUSTMENTS_FILE, found, market.days)
-    _write_suspected(folder / SUSPECTED, market, found.unexplained)
-    _announce(counts, step)
-    writer.actions([action.to_json() for action in found.actions])
-    writer.finish(
-        {
-            "data_id": f"{version.data_id}-{FORMAT}",
-            "lineage": [f"{data_id}-{FORMAT}" for data_id in version.lineage],
-            "label": version.label,
-            "made": clock.now().isoformat(timespec="seconds"),
-            "counts": counts,
-        }
-    )
 
 
-def _write_suspected(path: Path, market: _Market, unexplained: list[tuple[int, int, float]]) -> None:
+def _write_suspected(path: Path, market: Market, unexplained: list[tuple[int, int, float]]) -> None:
     """Write the changes of the factor that nothing explains, a line each: what ``rights.csv`` may lack."""
     rows = [
         (market.assets[sid].ts_code, str(market.days[row]), ratio)
@@ -137,87 +203,6 @@ def _announce(counts: dict[str, Any], step: Step) -> None:
 
 
 SUSPECTED = "suspected_rights.csv"
-
-
-@dataclass(frozen=True)
-class _Market:
-    """The axes of the panels and the tables behind them."""
-
-    lake: Lake
-    version: Version
-    days: npt.NDArray[np.datetime64]
-    who: Directory
-    assets: tuple[Asset, ...]
-    row_of_day: npt.NDArray[np.int32] = field(repr=False)
-    sid_frame: pl.DataFrame = field(repr=False)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Sessions, assets."""
-        return len(self.days), len(self.assets)
-
-    @classmethod
-    def read(cls, lake: Lake, version: Version) -> _Market:
-        """Find the sessions and the assets."""
-        keys = [
-            frame.lazy()
-            .filter(pl.col("vol") > 0)
-            .group_by("ts_code")
-            .agg(first=pl.col("trade_date").min(), last=pl.col("trade_date").max())
-            .collect()
-            for frame in lake.frames(version, "daily", ["ts_code", "trade_date", "vol"])
-        ]
-        spans = pl.concat(keys).group_by("ts_code").agg(pl.col("first").min(), pl.col("last").max())
-        who = directory(
-            lake.frame(version, "stock_basic"),
-            Tables(*(lake.frame(version, name) for name in ("code_changes", "new_share", "delistings"))),
-            dict(spans.select("ts_code", "first").iter_rows()),
-        )
-        spans = spans.filter(pl.col("ts_code").is_in(list(who.sid_of)))
-        if not who.assets:
-            raise DataNotFit(
-                "the lake has no bar of an A share", "stock_basic and daily do not meet", "Import both again."
-            )
-        known = calendar.sessions()
-        first, last = spans["first"].sort().to_numpy()[0], spans["last"].sort().to_numpy()[-1]
-        days = known[(known >= first) & (known <= last)]
-        row_of_day = np.full(int((days[-1] - days[0]).astype(int)) + 1, -1, dtype=np.int32)
-        row_of_day[(days - days[0]).astype(int)] = np.arange(len(days), dtype=np.int32)
-        sids = pl.DataFrame(
-            {"ts_code": list(who.sid_of), "sid": list(who.sid_of.values())},
-            schema={"ts_code": pl.String, "sid": pl.Int32},
-        )
-        return cls(lake, version, days, who, who.assets, row_of_day, sids)
-
-    def with_first_bars(self, last_bar: npt.NDArray[np.int32]) -> _Market:
-        """Fill in where each asset's bars begin."""
-        has = last_bar[-1] >= 0
-        first = np.where(has, (last_bar < 0).sum(axis=0), -1)
-        assets = tuple(replace(asset, first_bar=int(first[asset.sid])) for asset in self.assets)
-        return _Market(self.lake, self.version, self.days, self.who, assets, self.row_of_day, self.sid_frame)
-
-    def rows_of(self, days: pl.Series) -> Array:
-        """Return the rows of session days; -1 outside the panels."""
-        offset = days.cast(pl.Int32).to_numpy() - int(self.days[0].astype(int))
-        inside = (offset >= 0) & (offset < len(self.row_of_day))
-        return np.where(inside, self.row_of_day[np.where(inside, offset, 0)], -1)
-
-    def first_rows_from(self, days: Array) -> Array:
-        """Return the row of the first session on or after each day; days before the first give 0."""
-        return np.searchsorted(self.days, days.astype("datetime64[D]"))
-
-    def cells(self, endpoint: str, columns: Sequence[str]) -> Any:
-        """Yield (rows, sids, frame) of a daily table, part by part, without what no panel can hold."""
-        for frame in self.lake.frames(self.version, endpoint, ["ts_code", "trade_date", *columns]):
-            joined = frame.join(self.sid_frame, on="ts_code", how="inner", maintain_order="left")
-            rows = self.rows_of(joined["trade_date"])
-            inside = rows >= 0
-            yield rows[inside], joined["sid"].to_numpy()[inside], joined.filter(pl.Series(inside))
-
-
-def _with_sid(market: _Market, endpoint: str) -> pl.DataFrame:
-    frame = market.lake.frame(market.version, endpoint)
-    return frame.join(market.sid_frame, on="ts_code", how="inner", maintain_order="left")
 
 
 def _fen(prices: pl.Series) -> npt.NDArray[np.int32]:
@@ -259,85 +244,104 @@ def _last_at_or_before(rows: Array, sids: Array, shape: tuple[int, int]) -> npt.
 
 @dataclass
 class _Bars:
-    """The daily table as arrays."""
+    """The daily table as arrays, of the sessions that are not taken over."""
 
     prices: dict[str, npt.NDArray[np.int32]]
     volume: npt.NDArray[np.float64]
     amount: npt.NDArray[np.float64]
+    traded: npt.NDArray[np.bool_]
     last_bar: npt.NDArray[np.int32]
 
-    @property
-    def traded(self) -> npt.NDArray[np.bool_]:
-        """Where there is a bar with volume."""
-        return self.volume > 0
-
     @classmethod
-    def read(cls, market: _Market) -> _Bars:
+    def read(cls, market: Market) -> _Bars:
         """Scatter the daily table; a row without volume is no bar."""
         names = ("open", "high", "low", "close", "pre_close")
         prices = {name: np.zeros(market.shape, dtype=np.int32) for name in names}
         volume, amount = np.zeros(market.shape), np.zeros(market.shape)
-        for rows, sids, frame in market.cells("daily", [*names, "vol", "amount"]):
+        for (rows, sids), frame in market.new_cells("daily", [*names, "vol", "amount"]):
             bar = frame["vol"].to_numpy() > 0
             at = rows[bar], sids[bar]
             for name in names:
                 prices[name][at] = _fen(frame[name])[bar]
             volume[at] = np.rint(frame["vol"].to_numpy()[bar] * 100)
             amount[at] = frame["amount"].to_numpy()[bar] * 1000
-        marks = np.where(volume > 0, np.arange(market.shape[0], dtype=np.int32)[:, None], np.int32(-1))
-        return cls(prices, volume, amount, np.maximum.accumulate(marks, axis=0))
+        traded = volume > 0
+        numbers = np.arange(market.since, market.whole[0], dtype=np.int32)[:, None]
+        last_bar = _carried(np.broadcast_to(numbers, market.shape), traded, market.last_row("last_bar"))
+        return cls(prices, volume, amount, traded, last_bar)
 
 
-def _carried(values: Array, last_bar: npt.NDArray[np.int32], before: Any) -> Array:
-    """Return the value of the last bar in every cell, ``before`` where there is none yet."""
-    picked = np.take_along_axis(values, np.maximum(last_bar, 0), axis=0)
-    picked[last_bar < 0] = before
-    return picked
+def _carried(values: Array, traded: npt.NDArray[np.bool_], before: Array) -> Array:
+    """Return the value of the last bar in every cell; ``before`` is that of the session before the first."""
+    carried, last = np.empty(values.shape, dtype=values.dtype), before.astype(values.dtype)
+    for row in range(len(values)):
+        np.copyto(last, values[row], where=traded[row])
+        carried[row] = last
+    return carried
 
 
-def _adj_factor(market: _Market, bars: _Bars) -> npt.NDArray[np.float64]:
+def _adj_factor(market: Market, bars: _Bars) -> npt.NDArray[np.float64]:
     """Return the carried factor; every bar must have one."""
     factor = np.full(market.shape, np.nan)
-    for rows, sids, frame in market.cells("adj_factor", ["adj_factor"]):
-        factor[rows, sids] = _filled(frame["adj_factor"])
+    for at, frame in market.new_cells("adj_factor", ["adj_factor"]):
+        factor[at] = _filled(frame["adj_factor"])
     lacking = np.argwhere(bars.traded & np.isnan(factor))
     if len(lacking):
         row, sid = lacking[0]
         raise DataNotFit(
             f"{len(lacking)} bars have no adj_factor",
-            f"the first is {market.assets[sid].ts_code} on {market.days[row]}",
+            f"the first is {market.assets[sid].ts_code} on {market.days[market.since + row]}",
             "Import the missing rows of adj_factor.",
         )
-    return _carried(factor, bars.last_bar, np.nan)
+    return _carried(factor, bars.traded, market.last_row("adj_factor"))
 
 
-def _write_bars(writer: PanelWriter, market: _Market, bars: _Bars, factor: npt.NDArray[np.float64]) -> None:
+def _write_bars(writer: PanelWriter, market: Market, bars: _Bars, factor: npt.NDArray[np.float64]) -> None:
     for name, values in bars.prices.items():
         writer.field(name, values)
     writer.field("volume", bars.volume)
     writer.field("amount", bars.amount)
     writer.field("adj_factor", factor)
     writer.field("last_bar", bars.last_bar)
-    writer.field("last_close", _carried(bars.prices["close"], bars.last_bar, 0))
+    writer.field("last_close", _carried(bars.prices["close"], bars.traded, market.last_row("last_close")))
     basic = {name: np.full(market.shape, np.nan) for name in ("turnover_rate", "total_mv")}
-    for rows, sids, frame in market.cells("daily_basic", list(basic)):
+    for at, frame in market.new_cells("daily_basic", list(basic)):
         for name, values in basic.items():
-            values[rows, sids] = _filled(frame[name])
+            values[at] = _filled(frame[name])
     for name, values in basic.items():
         writer.field(name, values)
 
 
-def _status(market: _Market, bars: _Bars) -> npt.NDArray[np.uint8]:
-    """Return the status bits of every cell."""
-    status = np.where(bars.traded, np.uint8(TRADED), np.uint8(0))
+def _status(market: Market, bars: _Bars) -> npt.NDArray[np.uint8]:
+    """Return the status bits of every cell, of sessions taken over too: a late name or suspension changes them.
+
+    Raises
+    ------
+    Changed
+        A stock stood otherwise in a session taken over, and with it the rule of its limits.
+    """
+    status = np.zeros(market.whole, dtype=np.uint8)
+    status[market.since :] = np.where(bars.traded, np.uint8(TRADED), np.uint8(0))
     for rows, sids, frame in market.cells("suspend_d", ["suspend_type", "suspend_timing"]):
         whole_day = ((frame["suspend_type"] == "S") & frame["suspend_timing"].is_null()).to_numpy()
         status[rows[whole_day], sids[whole_day]] |= SUSPENDED
-    for asset in market.assets:
-        first = int(market.first_rows_from(np.array([min(asset.list_date, asset.codes[0][1])]))[0])
-        gone = int(market.first_rows_from(np.array([asset.delist_date]))[0]) if asset.delist_date else market.shape[0]
-        status[first:gone, asset.sid] |= LISTED
-    return status | _named(market)
+    for row, listed in enumerate(_listed(market)):
+        status[row] |= listed
+    status |= _named(market)
+    if market.before is not None:
+        held = market.before.placed("status", slice(0, market.since), market.whole[1])
+        if (standing_codes(held) != standing_codes(status[: market.since])).any():
+            raise Changed("the name of a stock")
+        status[: market.since] |= held & np.uint8(TRADED | LIMIT_RECORDED)
+    return status
+
+
+def _listed(market: Market) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the bit LISTED of every asset, session by session."""
+    begin = np.array([min(asset.list_date, asset.codes[0][1]) for asset in market.assets], dtype="datetime64[D]")
+    gone = np.array([asset.delist_date for asset in market.assets], dtype="datetime64[D]")  # None becomes NaT
+    for day in market.days:
+        yield np.where((begin <= day) & ~(gone <= day), np.uint8(LISTED), np.uint8(0))
 
 
 _BITS = {
@@ -348,12 +352,12 @@ _BITS = {
 }
 
 
-def _named(market: _Market) -> npt.NDArray[np.uint8]:
+def _named(market: Market) -> npt.NDArray[np.uint8]:
     """Return what the name of the day, or the exchange's own list, says of each cell (SPEC 13.5, 13.16)."""
-    names = _with_sid(market, "namechange").filter(pl.col("start_date").is_not_null() & pl.col("name").is_not_null())
+    names = market.frame("namechange").filter(pl.col("start_date").is_not_null() & pl.col("name").is_not_null())
     names = names.sort("sid", "start_date", maintain_order=True)
     rows = market.first_rows_from(names["start_date"].to_numpy())
-    pointer = _last_at_or_before(rows, names["sid"].to_numpy(), market.shape)
+    pointer = _last_at_or_before(rows, names["sid"].to_numpy(), market.whole)
     bits = np.array([_BITS[standing_of(name)] for name in names["name"]] + [0], dtype=np.uint8)[pointer]
     for rows, sids, _ in market.cells("stock_st", []):
         bits[rows, sids] |= RISK_WARNED
@@ -361,23 +365,20 @@ def _named(market: _Market) -> npt.NDArray[np.uint8]:
 
 
 def _write_limits(
-    writer: PanelWriter, market: _Market, bars: _Bars, factor: npt.NDArray[np.float64], status: npt.NDArray[np.uint8]
+    writer: PanelWriter, market: Market, bars: _Bars, factor: npt.NDArray[np.float64], status: npt.NDArray[np.uint8]
 ) -> dict[str, int]:
     """Write the price limits and the status with where they come from; return what is to be counted."""
-    up, down = (np.zeros(market.shape, dtype=np.int64) for _ in range(2))
-    there = np.zeros(market.shape, dtype=bool)
+    recorded = _recorded(market, bars)
     pre_close = bars.prices["pre_close"]
-    for rows, sids, frame in market.cells("stk_limit", ["up_limit", "down_limit"]):
-        given_up, given_down = (_fen64(frame[name]) for name in ("up_limit", "down_limit"))
-        up[rows, sids], down[rows, sids] = without_sentinels(given_up, given_down, pre_close[rows, sids])
-        there[rows, sids] = True
-    reference = np.where(bars.traded & (pre_close == 0), _carried_reference(bars, factor), pre_close)
-    rule = rule_limits(market.days, market.assets, bars.traded, reference, status)
-    _require_rules(market, bars.traded & ~there & rule.unruled)
-    limits = in_force(Recorded(up, down, there), rule, bars.traded, bars.prices["high"], bars.prices["low"])
-    writer.field("up_limit", limits.up.astype(np.int32))
-    writer.field("down_limit", limits.down.astype(np.int32))
-    writer.field("status", np.where(there, status | np.uint8(LIMIT_RECORDED), status))
+    reference = np.where(bars.traded & (pre_close == 0), _carried_reference(market, bars, factor), pre_close)
+    traded = (status & TRADED) != 0
+    rule = rule_limits(market.days, market.assets, traded, reference, status, market.since)
+    _require_rules(market, bars.traded & ~recorded.there & rule.unruled)
+    limits = in_force(recorded, rule, bars.traded, bars.prices["high"], bars.prices["low"])
+    status[market.since :][recorded.there] |= LIMIT_RECORDED
+    writer.field("up_limit", limits.up)
+    writer.field("down_limit", limits.down)
+    writer.field("status", status)
     writer.corrected_limits(limits.corrected)
     return {
         "limits_by_rule": limits.by_rule,
@@ -386,40 +387,54 @@ def _write_limits(
     }
 
 
-def _carried_reference(bars: _Bars, factor: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+def _recorded(market: Market, bars: _Bars) -> Recorded:
+    """Return the exchange's own limits."""
+    up, down = (np.zeros(market.shape, dtype=np.int32) for _ in range(2))
+    there = np.zeros(market.shape, dtype=bool)
+    for at, frame in market.new_cells("stk_limit", ["up_limit", "down_limit"]):
+        given_up, given_down = (_fen64(frame[name]) for name in ("up_limit", "down_limit"))
+        pre_close = bars.prices["pre_close"][at].astype(np.int64)
+        up[at], down[at] = without_sentinels(given_up, given_down, pre_close)
+        there[at] = True
+    return Recorded(up, down, there)
+
+
+def _carried_reference(market: Market, bars: _Bars, factor: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
     """Return the last close before each session, moved by the factor: what stands in for a missing previous close."""
-    reference = np.zeros(bars.volume.shape, dtype=np.int32)
-    close = _carried(bars.prices["close"], bars.last_bar, 0)
-    with np.errstate(invalid="ignore"):
-        moved = np.rint(close[:-1] * factor[:-1] / factor[1:])
-    reference[1:] = np.nan_to_num(moved).astype(np.int32)
+    reference = np.zeros(market.shape, dtype=np.int32)
+    close, before = market.last_row("last_close"), market.last_row("adj_factor")
+    for row in range(len(reference)):
+        with np.errstate(invalid="ignore"):
+            reference[row] = np.nan_to_num(np.rint(close * before / factor[row]))
+        close, before = np.where(bars.traded[row], bars.prices["close"][row], close), factor[row]
     return reference
 
 
-def _require_rules(market: _Market, without: npt.NDArray[np.bool_]) -> None:
+def _require_rules(market: Market, without: npt.NDArray[np.bool_]) -> None:
     """Complain about bars with neither a row of the exchange nor a rule: a limit is never guessed."""
     if without.any():
         row, sid = np.argwhere(without)[0]
+        first = f"{market.assets[sid].ts_code} on {market.days[market.since + row]}"
         raise DataNotFit(
-            f"{int(without.sum())} bars have no price limits, first {market.assets[sid].ts_code} on {market.days[row]}",
+            f"{int(without.sum())} bars have no price limits, first {first}",
             "stk_limit has no row for them, and they are older than the rules of their board",
             "Import stk_limit for them, or leave these bars out.",
         )
 
 
-def _write_reports(writer: PanelWriter, market: _Market) -> int:
+def _write_reports(writer: PanelWriter, market: Market) -> int:
     """Write the states of the reports and which of them holds in each cell."""
-    known = states(_with_sid(market, "income"), _with_sid(market, "balancesheet"), market.who.financial)
-    writer.field("report", _last_at_or_before(market.first_rows_from(known.known_at), known.sids, market.shape))
+    known = states(market.frame("income"), market.frame("balancesheet"), market.who.financial)
+    writer.field("report", _last_at_or_before(market.first_rows_from(known.known_at), known.sids, market.whole))
     writer.reports(known.columns)
     return len(known.sids)
 
 
-def _write_indexes(writer: PanelWriter, market: _Market) -> None:
-    frame = market.lake.frame(market.version, "index_daily")
+def _write_indexes(writer: PanelWriter, market: Market) -> None:
+    frame = market.lake.frame(market.source, "index_daily")
     rows = market.rows_of(frame["trade_date"])
     for (code,), group in frame.with_columns(row=pl.Series(rows)).filter(pl.col("row") >= 0).group_by("ts_code"):
         for price in ("open", "close"):
-            values = np.full(market.shape[0], np.nan)
+            values = np.full(market.whole[0], np.nan)
             values[group["row"].to_numpy()] = _filled(group[price])
             writer.index(str(code), price, values)

@@ -161,7 +161,11 @@ class Context:
         return cls(
             sessions=sessions,
             today=clock.now().date() if today is None else today,
-            **whole,
+            stock_basic=whole["stock_basic"],
+            namechange=whole["namechange"],
+            dividend=whole["dividend"],
+            rights=whole["rights"],
+            code_changes=whole["code_changes"],
             before=pl.DataFrame(schema=_BEFORE) if before is None else before,
             held_codes=frozenset(lake.frame(version, "stock_basic", ["ts_code"])["ts_code"]),
             indexes={code: begins.get(code, dt.date.min) for code in wanted},
@@ -772,7 +776,7 @@ def _plan_dates(scene: Scene) -> pl.DataFrame:
     wrong = (announced <= pl.col("end_date")) | (carried < announced) | (carried <= pl.col("end_date"))
     rows = scene.table("dividend").filter(wrong | (pl.col("ex_date") < carried))
     detail = _text("of {}: announced {}, carried out {}, ex {}", "end_date", "ann_date", "imp_ann_date", "ex_date")
-    return rows.select("ts_code", NO_DAY, key_text("dividend"), detail=detail)
+    return rows.select("ts_code", NO_DAY, detail=detail)
 
 
 NO_CODE = pl.lit(None, dtype=pl.String).alias("ts_code")
@@ -1117,7 +1121,7 @@ def require_true(lake: Lake, version: Version, found: pl.DataFrame, stopped: pl.
         )
 
 
-def require_covered_lake(lake: Lake, version: Version, coverage: float) -> None:
+def require_covered_lake(lake: Lake, version: Version, coverage: float, after: dt.date = dt.date.min) -> None:
     """Refuse a lake that has a day of which too much is missing; the keys of its tables are read, no more.
 
     Parameters
@@ -1126,13 +1130,18 @@ def require_covered_lake(lake: Lake, version: Version, coverage: float) -> None:
         What is looked at.
     coverage : float
         The share of a day's expected rows that must be there (setting ``data.coverage``); 0 does not look.
+    after : date, optional
+        Only later sessions are looked at.
 
     Raises
     ------
     DataNotFit
         A day has less of some endpoint; the first is named.
     """
-    for sessions in years(lake, version) if coverage else ():
+    for year in years(lake, version) if coverage else ():
+        sessions = tuple(day for day in year if day > after)
+        if not sessions:
+            continue
         tables = {name: _keys(lake, version, name, sessions) for name in COVERED if name in version.parts}
         context = Context.of(lake, version, sessions, before=pl.DataFrame(schema=_BEFORE))
         scene = Scene(tables, context)

@@ -1,4 +1,4 @@
-"""``ashare data``: import, status, verify, quarantine."""
+"""``ashare data``: import, sync, build, status, verify, quarantine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from engine.cli.common import DAY
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,6 +58,21 @@ def import_(folder: Path, label: str) -> None:
     if done.ignored:
         click.echo(f"not used: {', '.join(done.ignored)}")
     click.echo(f"lake {values.lake}, data id {done.version.data_id}. Next: zipline ingest -b ashare")
+
+
+@data.command()
+@click.option("--as-known-at", type=DAY, help="Build what was known at the close of this day, beside the newest data.")
+@click.option("--full", is_flag=True, help="Compute every session anew; the result is the same.")
+def build(as_known_at: str | None, full: bool) -> None:
+    """Build the bundle from the lake, as `zipline ingest -b ashare` does."""
+    from bundles.ingest import after, announcer, ingest_now, ingest_view
+
+    if as_known_at is None:
+        click.echo(f"ingestion {ingest_now(announcer(), full)}")
+        return
+    place = ingest_view(dt.date.fromisoformat(as_known_at), announcer())
+    click.echo(f"ingestion {place}")
+    click.echo(f"use it: zipline run -b ashare --trading-calendar XSHG --bundle-timestamp {after(place)} -f ...")
 
 
 @data.command()
@@ -131,8 +148,8 @@ def quarantine(as_json: bool) -> None:
 
 
 @data.command()
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day asked for.")
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day asked for.")
+@click.option("--from", "first", type=DAY, help="First day asked for.")
+@click.option("--to", "last", type=DAY, help="Last day asked for.")
 @click.option("--label", default="", help="What the data are, if that must be said wherever they are shown.")
 def sync(first: dt.datetime | None, last: dt.datetime | None, label: str) -> None:
     """Bring the lake up to date from Tushare.

@@ -7,10 +7,7 @@ Trailing twelve months: year to date + last full year - year to date a year earl
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,36 +18,8 @@ from engine.panels.store import REPORT_COLUMNS
 NAN = float("nan")
 INCOME_ITEMS = ("n_income_attr_p", "revenue", "oper_cost", "comp_type")
 BALANCE_ITEMS = ("total_assets", "total_liab", "total_hldr_eqy_exc_min_int", "comp_type")
+KEY = ("sid", "known_at", "end_date")
 _FINANCIAL = ("2", "3", "4")
-_EPOCH = dt.date(1970, 1, 1)
-
-Items = Mapping[str, float | str | None]
-
-
-@dataclass(frozen=True)
-class Announcement:
-    """One table of one report becoming known."""
-
-    sid: int
-    known_at: dt.date
-    period: dt.date
-    items: Items
-
-
-@dataclass
-class Known:
-    """What is known of one stock's reports so far."""
-
-    tables: dict[dt.date, dict[str, float | str | None]] = field(default_factory=dict)
-
-    def learn(self, announcement: Announcement) -> None:
-        """Take in a table; a later version of an item replaces the earlier one."""
-        self.tables.setdefault(announcement.period, {}).update(announcement.items)
-
-    def number(self, period: dt.date, item: str) -> float:
-        """Return an item of a period, NaN where it is not known."""
-        value = self.tables.get(period, {}).get(item)
-        return NAN if value is None else float(value)
 
 
 @dataclass(frozen=True)
@@ -82,65 +51,84 @@ def states(income: pl.DataFrame, balance: pl.DataFrame, financial_sids: frozense
     financial_sids : frozenset of int
         Whose industry is banking, broking or insurance; used where ``comp_type`` is null.
     """
-    rows: list[tuple[int, dt.date, dict[str, float]]] = []
-    announcements = [*_announcements(income, INCOME_ITEMS), *_announcements(balance, BALANCE_ITEMS)]
-    announcements.sort(key=lambda one: (one.sid, one.known_at))
-    for sid, of_stock in groupby(announcements, key=lambda one: one.sid):
-        rows.extend((sid, day, state) for day, state in _states_of(of_stock, sid in financial_sids))
-    return States(
-        sids=np.array([sid for sid, _, _ in rows], dtype=np.int64),
-        known_at=np.array([day for _, day, _ in rows], dtype="datetime64[D]"),
-        columns={name: np.array([state[name] for _, _, state in rows], dtype=np.float64) for name in REPORT_COLUMNS},
-    )
-
-
-def _announcements(table: pl.DataFrame, items: tuple[str, ...]) -> Iterator[Announcement]:
-    """Yield the consolidated reports; of versions known the same day the original comes last and stands."""
-    ordered = table.filter(pl.col("report_type") == "1").sort(
-        "sid", "known_at", "end_date", "update_flag", descending=[False, False, False, True], nulls_last=True
-    )
-    for row in ordered.select("sid", "known_at", "end_date", *items).iter_rows():
-        yield Announcement(row[0], row[1], row[2], dict(zip(items, row[3:], strict=True)))
-
-
-def _states_of(announcements: Iterable[Announcement], financial: bool) -> Iterator[tuple[dt.date, dict[str, float]]]:
-    """Yield a stock's states, each with the day it became known."""
-    known = Known()
-    for day, at_once in groupby(announcements, key=lambda one: one.known_at):
-        for announcement in at_once:
-            known.learn(announcement)
-        yield day, state_of(known, financial)
-
-
-def state_of(known: Known, financial: bool) -> dict[str, float]:
-    """Return the state of a stock, one value a column of ``REPORT_COLUMNS``."""
-    period = max(known.tables)
-    prior = a_year_before(period)
+    income, balance = announced(income, INCOME_ITEMS), announced(balance, BALANCE_ITEMS)
+    begun = _begun(income, balance)
     profit, equity = "n_income_attr_p", "total_hldr_eqy_exc_min_int"
-    comp_type = known.tables[period].get("comp_type")
-    return {
-        "period_end": float((period - _EPOCH).days),
-        "profit_ytd": known.number(period, profit),
-        "profit_ytd_prior": known.number(prior, profit),
-        "profit_ttm": trailing_year(known, period, profit),
-        "equity": known.number(period, equity),
-        "equity_prior": known.number(prior, equity),
-        "revenue": known.number(period, "revenue"),
-        "oper_cost": known.number(period, "oper_cost"),
-        "total_assets": known.number(period, "total_assets"),
-        "total_liab": known.number(period, "total_liab"),
-        "is_financial": float(financial if comp_type is None else comp_type in _FINANCIAL),
+    period = _as_of(
+        begun, pl.col("period"), income.drop("comp_type"), balance.drop("comp_type"), _kinds(income, balance)
+    )
+    prior = _as_of(begun, A_YEAR_BEFORE, income.select(*KEY, profit), balance.select(*KEY, equity))
+    full_year = _as_of(begun, LAST_FULL_YEAR, income.select(*KEY, profit))
+    ends_year = (begun["period"].dt.month() == 12) & (begun["period"].dt.day() == 31)
+    trailing = period[profit] + full_year[profit] - prior[profit]
+    financial = begun["sid"].is_in(sorted(financial_sids))
+    found = {
+        "period_end": begun["period"].cast(pl.Int32),
+        "profit_ytd": period[profit],
+        "profit_ytd_prior": prior[profit],
+        "profit_ttm": pl.select(pl.when(ends_year).then(period[profit]).otherwise(trailing)).to_series(),
+        "equity": period[equity],
+        "equity_prior": prior[equity],
+        **{name: period[name] for name in ("revenue", "oper_cost", "total_assets", "total_liab")},
+        "is_financial": pl.select(pl.coalesce(period["comp_type"].is_in(_FINANCIAL), financial)).to_series(),
     }
+    return States(
+        sids=begun["sid"].cast(pl.Int64).to_numpy(),
+        known_at=begun["known_at"].to_numpy().astype("datetime64[D]"),
+        columns={name: found[name].cast(pl.Float64).fill_null(NAN).to_numpy() for name in REPORT_COLUMNS},
+    )
 
 
-def trailing_year(known: Known, period: dt.date, item: str) -> float:
-    """Return the trailing twelve months of a year-to-date item, NaN unless all its parts are known."""
-    if (period.month, period.day) == (12, 31):
-        return known.number(period, item)
-    full_year = dt.date(period.year - 1, 12, 31)
-    return known.number(period, item) + known.number(full_year, item) - known.number(a_year_before(period), item)
+A_YEAR_BEFORE = pl.col("period").dt.offset_by("-1y")
+"""The end of the same period a year earlier; a leap day, which ends no quarter, becomes the day before."""
+LAST_FULL_YEAR = pl.date(pl.col("period").dt.year() - 1, 12, 31)
 
 
-def a_year_before(period: dt.date) -> dt.date:
-    """Return the end of the same period a year earlier; a leap day, which ends no quarter, becomes the day before."""
-    return period.replace(year=period.year - 1, day=28 if (period.month, period.day) == (2, 29) else period.day)
+def announced(table: pl.DataFrame, items: tuple[str, ...]) -> pl.DataFrame:
+    """Return the consolidated reports, one row a period and day; of versions of one day the original stands."""
+    ordered = table.filter(pl.col("report_type") == "1").sort(
+        *KEY, "update_flag", descending=[False, False, False, True], nulls_last=True, maintain_order=True
+    )
+    return ordered.unique(KEY, keep="last", maintain_order=True).select(*KEY, *items)
+
+
+def _kinds(income: pl.DataFrame, balance: pl.DataFrame) -> pl.DataFrame:
+    """Return ``comp_type``, which both tables have: the one that came last stands, on one day the balance sheet's."""
+    both = pl.concat([table.select(*KEY, "comp_type") for table in (income, balance)])
+    return both.unique(KEY, keep="last", maintain_order=True)
+
+
+def _begun(*tables: pl.DataFrame) -> pl.DataFrame:
+    """Return where states begin, whenever a stock announces anything, with the newest period known by then."""
+    newest = (
+        pl.concat([table.select(KEY) for table in tables]).group_by("sid", "known_at").agg(pl.col("end_date").max())
+    )
+    return newest.sort("sid", "known_at").select("sid", "known_at", period=pl.col("end_date").cum_max().over("sid"))
+
+
+def _as_of(begun: pl.DataFrame, period: pl.Expr, *tables: pl.DataFrame) -> pl.DataFrame:
+    """Return the items of a period as each state knows them; null where it does not."""
+    wanted = _numbers(begun.select("sid", "known_at", end_date=period))
+    found = []
+    for table in tables:
+        numbers = _numbers(table)
+        order = np.argsort(numbers)
+        at = np.searchsorted(numbers, wanted, side="right", sorter=order) - 1
+        there = at >= 0
+        there[there] = numbers[order[at[there]]] >> _BITS == wanted[there] >> _BITS
+        rows = np.full(len(at), -1)
+        rows[there] = order[at[there]]
+        index = pl.Series(rows).replace(-1, None)
+        found.append(table.drop(KEY).select(pl.all().gather(index)))
+    return pl.concat(found, how="horizontal")
+
+
+_BITS = 20
+"""Of a day, counted from long before 1970, and of a stock."""
+
+
+def _numbers(keys: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """Return stock, period and day of becoming known as one number each, ordered by them in this order."""
+    days = (keys[name].cast(pl.Int32).to_numpy().astype(np.int64) + (1 << _BITS - 1) for name in KEY[:0:-1])
+    end, known = days
+    return ((keys["sid"].to_numpy().astype(np.int64) << _BITS | end) << _BITS) | known

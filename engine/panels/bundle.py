@@ -9,18 +9,15 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-import zipline.utils.paths as zipline_paths
-from zipline.assets import ASSET_DB_VERSION, AssetFinder
+from zipline.assets import AssetFinder
 from zipline.data.adjustments import SQLiteAdjustmentReader
-from zipline.data.bundles.core import from_bundle_ingest_dirname
 
 from engine.errors import NoBundle
+from engine.panels.places import DEFAULT, bundle_root, ingestions
 from engine.panels.reader import Panels
-from engine.panels.store import SUBFOLDER
+from engine.panels.store import ADJUSTMENTS_FILE, ASSETS_FILE, SUBFOLDER
 
-DEFAULT = "ashare"
-ASSETS_FILE = f"assets-{ASSET_DB_VERSION}.sqlite"
-ADJUSTMENTS_FILE = "adjustments.sqlite"
+__all__ = ["DEFAULT", "Bundle", "open_bundle"]
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,6 @@ class Bundle:
         return SQLiteAdjustmentReader(str(self.folder / ADJUSTMENTS_FILE))
 
 
-def ingestions(name: str, environ: Mapping[str, str] = os.environ) -> list[tuple[pd.Timestamp, Path]]:
-    """Return the complete ingestions of a bundle with their times (UTC, zone-naive), oldest first."""
-    root = Path(zipline_paths.data_path([name], environ=environ))
-    folders = [path for path in root.glob("[!.]*") if (path / SUBFOLDER / "manifest.json").is_file()]
-    return sorted((from_bundle_ingest_dirname(path.name), path) for path in folders)
-
-
 def open_bundle(
     name: str = DEFAULT, timestamp: pd.Timestamp | None = None, environ: Mapping[str, str] = os.environ
 ) -> Bundle:
@@ -71,7 +61,7 @@ def open_bundle(
     """
     if timestamp is not None and timestamp.tzinfo is not None:
         timestamp = timestamp.tz_convert("UTC").tz_localize(None)
-    known = [path for made, path in ingestions(name, environ) if timestamp is None or made <= timestamp]
+    known = [path for made, path in ingestions(bundle_root(name, environ)) if timestamp is None or made <= timestamp]
     if not known:
         raise NoBundle(
             f"no data for bundle {name!r}",

@@ -120,8 +120,7 @@ class Panels:
         picked = np.array(values) if whole else values[:, columns]
         if first >= 0:
             return picked
-        none = {"adj_factor": np.nan, "turnover_rate": np.nan, "total_mv": np.nan, "last_bar": -1, "report": -1}
-        padding = np.full((-first, len(columns)), none.get(name, 0), dtype=picked.dtype)
+        padding = np.full((-first, len(columns)), FIELDS[name].none, dtype=picked.dtype)
         return np.concatenate([padding, picked])
 
     def _array(self, name: str) -> npt.NDArray[Any]:

@@ -19,6 +19,8 @@ the decimal text would give. 0 means "none". Arrays are row-major: one session l
 from __future__ import annotations
 
 import datetime as dt
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,8 @@ from engine.types import Board
 FORMAT = 2
 """Counts up when arrays change their form or the build their meaning: models and samples of old ones do not fit."""
 SUBFOLDER = "panels"
+ASSETS_FILE, ADJUSTMENTS_FILE = "assets-7.sqlite", "adjustments.sqlite"
+"""Zipline's own databases beside the panels; the number is its ``ASSET_DB_VERSION``."""
 
 TRADED, SUSPENDED, RISK_WARNED, LISTED = 1, 2, 4, 8
 DELISTING_PERIOD, SHARE_REFORM, LIMIT_RECORDED = 16, 32, 64
@@ -42,11 +46,12 @@ the exchange's own table gives, and ``corrected_limits`` where one of them was a
 
 @dataclass(frozen=True)
 class Field:
-    """One panel."""
+    """One panel; ``none`` stands where a session holds nothing of an asset."""
 
     name: str
     dtype: str
     meaning: str
+    none: float = 0
 
 
 FIELDS = {
@@ -60,14 +65,14 @@ FIELDS = {
         Field("up_limit", "<i4", "fen; 0 = no limit"),
         Field("down_limit", "<i4", "fen; 0 = no limit"),
         Field("last_close", "<i4", "fen; close of the last bar so far, 0 before the first"),
-        Field("last_bar", "<i4", "row of the last bar so far, -1 before the first"),
+        Field("last_bar", "<i4", "row of the last bar so far, -1 before the first", -1),
         Field("volume", "<f8", "shares; 0 = no bar"),
         Field("amount", "<f8", "CNY; 0 = no bar"),
-        Field("adj_factor", "<f8", "factor of the last bar so far, NaN before the first"),
-        Field("turnover_rate", "<f8", "percent of the float; NaN = unknown"),
-        Field("total_mv", "<f8", "total market cap, 10k CNY; NaN = unknown"),
+        Field("adj_factor", "<f8", "factor of the last bar so far, NaN before the first", np.nan),
+        Field("turnover_rate", "<f8", "percent of the float; NaN = unknown", np.nan),
+        Field("total_mv", "<f8", "total market cap, 10k CNY; NaN = unknown", np.nan),
         Field("status", "|u1", "bits TRADED to LIMIT_RECORDED"),
-        Field("report", "<i4", "index of the state of the reports known after this close, -1 = none"),
+        Field("report", "<i4", "index of the state of the reports known after this close, -1 = none", -1),
     )
 }
 
@@ -157,6 +162,47 @@ class Asset:
         )
 
 
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    """Map a file; as a plain array, whose rows are not memory maps of their own, which take longer than they hold."""
+    return np.asarray(np.load(path, mmap_mode="r"))
+
+
+_ROWS_AT_ONCE = 64
+"""Sessions placed in memory at a time: a few megabytes, which stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """An earlier panels folder that holds the first sessions already.
+
+    Attributes
+    ----------
+    folder : Path
+        It is only read.
+    shape : (int, int)
+        Its sessions and assets.
+    sids : array of int
+        Where each of its assets stands now, ascending.
+    """
+
+    folder: Path
+    shape: tuple[int, int]
+    sids: npt.NDArray[np.intp]
+
+    def panel(self, name: str) -> npt.NDArray[Any]:
+        """Return a panel of the folder, read-only."""
+        return _mapped(self.folder / f"{name}.npy")
+
+    def placed(self, name: str, rows: slice, assets: int) -> npt.NDArray[Any]:
+        """Return rows of a panel with its assets where they stand now, new assets holding nothing."""
+        held = self.panel(name)[rows]
+        values = np.full((len(held), assets), FIELDS[name].none, dtype=held.dtype)
+        for run in np.split(np.arange(len(self.sids)), np.flatnonzero(np.diff(self.sids) != 1) + 1):
+            if len(run):  # neighbours that stay neighbours move together
+                values[:, self.sids[run[0]] : self.sids[run[-1]] + 1] = held[:, run[0] : run[-1] + 1]
+        return values
+
+
 class PanelWriter:
     """Fills a panels folder; whoever calls it builds the folder beside its place and moves it there.
 
@@ -168,22 +214,56 @@ class PanelWriter:
         Every session from first to last.
     assets : sequence of Asset
         In sid order, sids 0 to n-1.
+    before : TakenOver, optional
+        Where the first sessions of a panel are taken from when it is written without them.
     """
 
-    def __init__(self, folder: Path, sessions: npt.NDArray[np.datetime64], assets: Sequence[Asset]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sessions: npt.NDArray[np.datetime64],
+        assets: Sequence[Asset],
+        before: TakenOver | None = None,
+    ) -> None:
         assert [asset.sid for asset in assets] == list(range(len(assets)))
         self.folder = folder
         self.shape = len(sessions), len(assets)
-        self._sessions, self._assets = sessions, assets
+        self._sessions, self._assets, self._before = sessions, assets, before
         self._written: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def field(self, name: str, values: npt.NDArray[Any]) -> None:
-        """Write one panel; its shape and type must be those of the format."""
-        expected = FIELDS[name]
-        assert values.shape == self.shape, (name, values.shape, self.shape)
-        np.save(self.folder / f"{name}.npy", np.ascontiguousarray(values, dtype=expected.dtype))
+        """Write one panel, whole or only the sessions after those taken over; shape and type are the format's."""
+        values = np.ascontiguousarray(values, dtype=FIELDS[name].dtype)
+        path = self.folder / f"{name}.npy"
+        if values.shape == self.shape:
+            np.save(path, values)
+        else:
+            assert self._before is not None
+            assert (self._before.shape[0] + len(values), values.shape[1]) == self.shape, (name, values.shape)
+            self._continue(path, self._before, name, values)
         self._written.add(name)
+
+    def _continue(self, path: Path, before: TakenOver, name: str, values: npt.NDArray[Any]) -> None:
+        """Write what ``np.save`` would of the sessions taken over and these."""
+        if before.shape[1] == self.shape[1]:  # no asset moved: the bytes stay, but for the header in front
+            shutil.copyfile(before.folder / path.name, path)
+        else:
+            path.touch()
+        with path.open("r+b") as file:
+            header = {"descr": values.dtype.str, "fortran_order": False, "shape": self.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            if before.shape[1] != self.shape[1]:
+                for first in range(0, before.shape[0], _ROWS_AT_ONCE):
+                    rows = slice(first, min(first + _ROWS_AT_ONCE, before.shape[0]))
+                    file.write(before.placed(name, rows, self.shape[1]).data)
+            file.seek(0, os.SEEK_END)
+            file.write(values.data)
+
+    def panel(self, name: str) -> npt.NDArray[Any]:
+        """Return a panel that is written, read-only."""
+        assert name in self._written
+        return _mapped(self.folder / f"{name}.npy")
 
     def reports(self, columns: Mapping[str, npt.NDArray[np.float64]]) -> None:
         """Write the table of report states, one array a column."""
@@ -197,18 +277,23 @@ class PanelWriter:
         np.save(self.folder / f"index_{ts_code}_{price}.npy", values.astype("<f8"))
 
     def corrected_limits(self, cells: npt.NDArray[np.int64]) -> None:
-        """Write the recorded limits that were corrected, one line (row, sid, up, down) each."""
-        np.save(self.folder / "corrected_limits.npy", cells.astype("<i4").reshape(-1, 4))
+        """Write the recorded limits that were corrected, one line (row, sid, up, down) each, after those taken over."""
+        lines = cells.astype("<i4").reshape(-1, 4)
+        if self._before is not None:
+            held = np.array(self._before.panel("corrected_limits"))
+            held[:, 1] = self._before.sids[held[:, 1]]
+            lines = np.concatenate([held, lines + np.array([self._before.shape[0], 0, 0, 0], dtype="<i4")])
+        np.save(self.folder / "corrected_limits.npy", lines)
 
     def actions(self, actions: Sequence[Mapping[str, Any]]) -> None:
         """Write the corporate actions."""
-        write_json(self.folder / "actions.json", list(actions))
+        write_json(self.folder / "actions.json", list(actions), indent=None)
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write what makes the folder complete; the manifest comes last."""
         assert self._written == set(FIELDS), set(FIELDS) - self._written
         np.save(self.folder / "sessions.npy", self._sessions.astype("datetime64[D]"))
-        write_json(self.folder / "assets.json", [asset.to_json() for asset in self._assets])
+        write_json(self.folder / "assets.json", [asset.to_json() for asset in self._assets], indent=None)
         write_json(
             self.folder / "manifest.json",
             {

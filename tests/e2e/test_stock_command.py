@@ -89,7 +89,23 @@ def test_ashare_backtest_is_the_same_run(shell):
         assert pl.read_parquet(own / f"{name}.parquet").equals(pl.read_parquet(Path(stock) / f"{name}.parquet"))
 
 
+def test_the_stock_command_takes_an_old_view(shell):
+    built = shell("ashare data build --as-known-at 2018-03-07")
+    assert built.returncode == 0, built.stderr
+    use = built.stdout.split("--bundle-timestamp ")[1].split()[0]
+    days = "--trading-calendar XSHG -s 2018-03-05 -e 2018-03-09"
+    old, newest = shell(f"{RUN} --bundle-timestamp {use} {days}"), shell(f"{RUN} {days}")
+    assert "it holds the sessions 2018-03-05 to 2018-03-07" in old.stderr
+    assert newest.returncode == 0, newest.stderr
+    done = shell(f"{RUN} --bundle-timestamp 2018-03-08 {days.replace('03-09', '03-07')}")
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stderr.rsplit("run: ", 1)[1].splitlines()[0])
+    assert "-asof-20180307-" in (folder / "manifest.json").read_text()
+
+
 MISTAKES = [
+    ("ashare data build --as-known-at 2999-01-04", 2, "Leave --as-known-at out."),
+    ("ashare data build --as-known-at 2018-03-02", 3, "no bar of an A share known by 2018-03-02"),
     # command, exit code, what the one line says
     (f"{RUN} -s 2018-03-05 -e 2018-03-09", 2, "Add --trading-calendar XSHG."),
     (f"{RUN} --trading-calendar XSHG -s 2018-03-05 -e 2019-03-09", 3, "it holds the sessions 2018-03-05 to 2018-03-09"),

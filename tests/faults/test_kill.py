@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.panels.reader import Panels
-from tests.markets import five_sessions
+from tests.markets import Market, five_sessions
 
 DRIVER = """
 import json, os, sys
@@ -33,13 +33,13 @@ def child(action, at):
     for name in ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir"):
         setattr(os, name, counted(getattr(os, name)))
     sys.argv = ["ashare"]
-    if action == "import":
-        from engine.cli.main import ashare
-        ashare.main(["data", "import", "market"], standalone_mode=False)
-    else:
+    if action == "ingest":
         import engine.extension
         from zipline.data import bundles
         bundles.ingest("ashare", os.environ, show_progress=False)
+    else:
+        from engine.cli.main import ashare
+        ashare.main(["data", *action.split()], standalone_mode=False)
     sys.stdout.flush()
     os._exit(0)
 
@@ -65,6 +65,7 @@ while True:
 
 STATE = """
 import json, os
+import pandas as pd
 from bundles.lake import Lake
 from engine import settings
 from engine.errors import AshareError
@@ -73,13 +74,15 @@ lake = Lake(settings.load().lake)
 version = lake.version()
 lake.verify(version)
 rows = sum(part.rows for parts in version.parts.values() for part in parts)
-try:
-    panels = open_bundle().panels
-    bundle = [panels.data_id, int(panels.field("close").sum()), len(panels.assets)]
-    open_bundle().asset_finder.retrieve_all([0])
-except AshareError as error:
-    bundle = [type(error).__name__]
-print("STATE " + json.dumps([version.number, rows, bundle]), flush=True)
+def seen(timestamp=None):
+    try:
+        bundle = open_bundle(timestamp=timestamp)
+        fields = [int(bundle.panels.field(name).sum()) for name in ("close", "up_limit", "last_bar", "status")]
+        assets = [asset.symbol for asset in bundle.asset_finder.retrieve_all(bundle.asset_finder.sids)]
+        return [bundle.panels.data_id, fields, len(bundle.panels.days), assets]
+    except AshareError as error:
+        return [type(error).__name__]
+print("STATE " + json.dumps([version.number, rows, seen(), seen(pd.Timestamp("2018-03-08"))]), flush=True)
 """
 
 
@@ -100,36 +103,48 @@ def states(folder: Path, action: str, start: int, step: int) -> list[list]:
     ]
 
 
-STEPS = [pytest.param(1, marks=pytest.mark.slow), 9]
+STEPS = [pytest.param(1, marks=pytest.mark.slow), 19]
+"""Every durable operation, or a sample: after each death a process of its own looks, which takes seconds."""
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_an_import_that_dies(tmp_path, step):
     five_sessions().write(tmp_path / "market")
-    seen = states(tmp_path, "import", 1, step)
+    seen = states(tmp_path, "import market", 1, step)
     assert len(seen) > 3
-    number, rows, _ = seen[-1]
+    number, rows, *_ = seen[-1]
     assert number == 1
     assert rows > 20
     for one in seen[:-1]:
         assert one[:2] in ([0, 0], [number, rows]), one
 
 
+def restated(market: Market) -> None:
+    market.tables["daily"][4] |= {"close": 10.45, "high": 10.45}
+
+
+def one_more_session(market: Market) -> None:
+    market.stock("000001.SZ", listed="20180312").bar("000001.SZ", "20180312", 5.0)
+    market.bar("600000.SH", "20180312", 10.5)
+
+
 @pytest.mark.parametrize("step", STEPS)
-def test_an_ingest_that_dies(tmp_path, step):
+@pytest.mark.parametrize(("action", "change"), [("ingest", restated), ("build", one_more_session)])
+def test_an_ingest_that_dies(tmp_path, action, change, step):
+    """A full build, and one that takes sessions over from the ingestion before."""
     market = five_sessions()
     market.write(tmp_path / "market")
-    states(tmp_path, "import", 1000, 1)
+    states(tmp_path, "import market", 1000, 1)
     states(tmp_path, "ingest", 1000, 1)
-    market.tables["daily"][4] |= {"close": 10.45, "high": 10.45}
+    change(market)
     market.write(tmp_path / "market")
-    (_, _, old) = states(tmp_path, "import", 1000, 1)[-1]
-    seen = states(tmp_path, "ingest", 1, step)
+    (_, _, old, _) = states(tmp_path, "import market", 1000, 1)[-1]
+    seen = states(tmp_path, action, 1, step)
     assert len(seen) > 3
-    (_, _, new) = seen[-1]
+    (_, _, new, _) = seen[-1]
     assert new[0] != old[0]
-    assert new[1] == old[1] + 5
-    for _, _, bundle in seen[:-1]:
+    assert new[1] != old[1]
+    for _, _, bundle, _ in seen[:-1]:
         assert bundle in (old, new)
     left = list((tmp_path / "zipline" / "data" / "ashare").iterdir())
     assert not [path.name for path in left if path.name.endswith(".partial")]
@@ -138,3 +153,25 @@ def test_an_ingest_that_dies(tmp_path, step):
     assert len(whole) >= 2
     for folder in whole:
         assert Panels(folder / "panels").data_id in (old[0], new[0])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_old_view_that_dies(tmp_path, step):
+    market = five_sessions()
+    market.write(tmp_path / "market")
+    build_view = "build --as-known-at 2018-03-07"
+    states(tmp_path, "import market", 1000, 1)
+    states(tmp_path, "ingest", 1000, 1)
+    (_, _, newest, old) = states(tmp_path, build_view, 1000, 1)[-1]
+    market.bar("000001.SZ", "20180306", 5.0).stock("000001.SZ")  # new to the lake, and known for long
+    market.write(tmp_path / "market")
+    states(tmp_path, "import market", 1000, 1)
+    seen = states(tmp_path, build_view, 1, step)
+    assert len(seen) > 3
+    (_, _, _, new) = seen[-1]
+    assert (old[2], new[2], new[3]) == (3, 3, ["000001.SZ", "600000.SH"])
+    for _, _, bundle, view in seen:
+        assert bundle == newest
+        assert view in (old, new)
+    left = [path.name for path in (tmp_path / "zipline" / "data" / "ashare").iterdir() if path.name != ".ingest.lock"]
+    assert len(left) == 2, left  # the newest, and one view of the day
