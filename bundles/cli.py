@@ -151,7 +151,7 @@ def quarantine(as_json: bool) -> None:
 @click.option("--from", "first", type=DAY, help="First day asked for.")
 @click.option("--to", "last", type=DAY, help="Last day asked for.")
 @click.option("--label", default="", help="What the data are, if that must be said wherever they are shown.")
-def sync(first: dt.datetime | None, last: dt.datetime | None, label: str) -> None:
+def sync(first: str | None, last: str | None, label: str) -> None:
     """Bring the lake up to date from Tushare.
 
     Without dates: what came since the last sync, and the sessions before it once more. A sync that was interrupted
@@ -165,7 +165,7 @@ def sync(first: dt.datetime | None, last: dt.datetime | None, label: str) -> Non
     from engine import clock, settings
 
     values = settings.load()
-    wish = Wish(first and first.date(), last and last.date(), label)
+    wish = Wish(*(day and dt.date.fromisoformat(day) for day in (first, last)), label)
     with Display() as display, Client.from_settings(values, on_wait=display.waits) as client:
         done = run(Lake(values.lake), client, values, clock.now(), wish, display.step)
     for line in summary(done):
