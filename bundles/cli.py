@@ -165,7 +165,8 @@ def sync(first: str | None, last: str | None, label: str) -> None:
     from engine import clock, settings
 
     values = settings.load()
-    wish = Wish(*(day and dt.date.fromisoformat(day) for day in (first, last)), label)
+    start, end = (dt.date.fromisoformat(day) if day else None for day in (first, last))
+    wish = Wish(start, end, label)
     with Display() as display, Client.from_settings(values, on_wait=display.waits) as client:
         done = run(Lake(values.lake), client, values, clock.now(), wish, display.step)
     for line in summary(done):
