@@ -50,8 +50,8 @@ BENCHMARKS = ("000905.SH", "000300.SH")
 LIMITS_BEGIN = dt.date(2007, 1, 4)
 """The vendor's price limits begin about here; bars before it have those of the rulebook."""
 ST_LIST_BEGINS = dt.date(2016, 1, 1)
-LOOK_BACK = 400
-"""Days before the first session in which the bar before it is looked for."""
+LOOK_BACK, LATELY = 400, 15
+"""Days before the first session in which the bar before it is looked for, and those looked at first."""
 
 STALE_SHARE, STALE_STOCKS = 0.9, 10
 """A day is stale if more than this share of its stocks repeat the session before; of fewer stocks nothing is said."""
@@ -152,7 +152,7 @@ class Context:
             for name in ("stock_basic", "namechange", "dividend", "rights", "code_changes")
         }
         if before is None and sessions:
-            before = _bars_before(lake, version, sessions[0], whole["code_changes"])
+            before = _bars_before(lake, version, sessions[0], whole["code_changes"], given.get("daily"))
         index = _laid_over(given.get("index_daily"), lake.frame(version, "index_daily", KEY), "index_daily")
         begins = dict(index.group_by("ts_code").agg(pl.col("trade_date").min()).iter_rows())
         wanted = [code for code in BENCHMARKS if code in begins] if indexes is None else indexes
@@ -272,14 +272,34 @@ def tables_of(
     return tables
 
 
-def _bars_before(lake: Lake, version: Version, first: dt.date, code_changes: pl.DataFrame) -> pl.DataFrame:
-    """Return the last bar of each stock before a session."""
-    stretch = first - dt.timedelta(days=LOOK_BACK), first - dt.timedelta(days=1)
-    tables = {
-        name: held_rows(lake, version, name, *stretch) for name in ("daily", *BAR_TABLES) if name in version.parts
-    }
+def _bars_before(
+    lake: Lake, version: Version, first: dt.date, code_changes: pl.DataFrame, fresh: pl.DataFrame | None
+) -> pl.DataFrame:
+    """Return the last bar of each stock before a session.
+
+    Most stocks have one lately; only of those that have none, and have a fresh bar, it is looked for further back.
+    """
     following = dict(code_changes.select("old", "new").iter_rows())
-    return last_bars(_joined(tables, {old: _followed(old, following) for old in following}))
+    successor = {old: _followed(old, following) for old in following}
+    day_before, lately = first - dt.timedelta(1), first - dt.timedelta(days=LATELY)
+    near = last_bars(_joined(_bar_tables(lake, version, lately, day_before), successor))
+    if fresh is None:
+        wanted = None
+    else:
+        stocks = set(fresh["ts_code"].replace(successor)) - set(near["stock"])
+        wanted = [*stocks, *(old for old, new in successor.items() if new in stocks)]
+        if not wanted:
+            return near
+    tables = _bar_tables(lake, version, first - dt.timedelta(days=LOOK_BACK), day_before)
+    if wanted is not None:
+        tables = {name: rows.filter(pl.col("ts_code").is_in(wanted)) for name, rows in tables.items()}
+    far = last_bars(_joined(tables, successor))
+    return pl.concat([near, far.join(near, on="stock", how="anti")])
+
+
+def _bar_tables(lake: Lake, version: Version, first: dt.date, last: dt.date) -> dict[str, pl.DataFrame]:
+    names = [name for name in ("daily", *BAR_TABLES) if name in version.parts]
+    return {name: held_rows(lake, version, name, first, last) for name in names}
 
 
 def _joined(tables: Tables, successor: Mapping[str, str]) -> pl.DataFrame:

@@ -265,16 +265,21 @@ class Lake:
         self, version: Version, endpoint: str, columns: Sequence[str] | None, between: tuple[dt.date, dt.date]
     ) -> pl.DataFrame:
         """Return the rows of some sessions from the parts that may hold them."""
-        first, last = between
+        spec, (first, last) = ENDPOINTS[endpoint], between
         parts = [
             part
             for part in version.parts.get(endpoint, ())
             if part.span is None or (part.span[0] <= last and first <= part.span[1])
         ]
-        near = replace(version, parts={endpoint: tuple(parts)})
-        wanted = None if columns is None else list(dict.fromkeys([*columns, DAY]))
-        rows = self.frame(near, endpoint, wanted).filter(pl.col(DAY).is_between(first, last))
-        return rows if columns is None else rows.select(columns)
+        shown = list(columns or (*spec.types, KNOWN_AT))
+        wanted = list(dict.fromkeys([*shown, DAY, *spec.key]))
+        frames = [self._read(part, wanted, version.as_known_at, between) for part in parts]
+        if not frames:
+            return pl.DataFrame(schema={**spec.types, KNOWN_AT: pl.Date}).select(shown)
+        rows = pl.concat(frames)
+        if not spec.keeps_versions and any(part.restates for part in parts):
+            rows = rows.unique(spec.key, keep="last", maintain_order=True)
+        return rows.select(shown)
 
     def frame(
         self,
@@ -290,12 +295,23 @@ class Lake:
         empty = pl.DataFrame(schema={**ENDPOINTS[endpoint].types, KNOWN_AT: pl.Date})
         return empty if columns is None else empty.select(columns)
 
-    def _read(self, part: Part, columns: Sequence[str] | None, as_known_at: dt.date | None) -> pl.DataFrame:
+    def _read(
+        self,
+        part: Part,
+        columns: Sequence[str] | None,
+        as_known_at: dt.date | None,
+        between: tuple[dt.date, dt.date] | None = None,
+    ) -> pl.DataFrame:
         wanted = None if columns is None else list(columns)
         if as_known_at is not None and wanted is not None and KNOWN_AT not in wanted:
             wanted.append(KNOWN_AT)
+        path = self.root / part.path
         try:
-            rows = pl.read_parquet(self.root / part.path, columns=wanted)
+            if between is None:
+                rows = pl.read_parquet(path, columns=wanted)
+            else:  # of other row groups only the days are decoded
+                inside = pl.scan_parquet(path).filter(pl.col(DAY).is_between(*between))
+                rows = (inside if wanted is None else inside.select(wanted)).collect()
         except (FileNotFoundError, pl.exceptions.ComputeError) as error:
             raise Damaged(
                 f"{part.path} of the lake cannot be read", str(error), "Restore it from a backup, or import again."

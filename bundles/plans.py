@@ -41,6 +41,7 @@ def with_plans(rows: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
         last) and amounts.
     """
     columns = rows.columns
+    held = held.join(rows.select(PLAN_GROUP).unique(), on=PLAN_GROUP, how="semi", nulls_equal=True)
     numbers = held.select(*columns, PLAN).unique(columns, keep="first")
     ordered = rows.join(numbers, on=columns, how="left", nulls_equal=True).sort(_ORDER, nulls_last=True)
     taken: dict[tuple[Any, ...], set[int]] = defaultdict(set)

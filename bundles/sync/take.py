@@ -11,7 +11,7 @@ from itertools import groupby
 
 import polars as pl
 
-from bundles.checks import MISSING, Context, Scene, apart, findings, require_coverage, tables_of
+from bundles.checks import CHECKS, MISSING, Context, Scene, apart, findings, require_coverage, tables_of
 from bundles.endpoints import ENDPOINTS, Undated
 from bundles.intake import Intake, Source, Taken
 from bundles.lake import Append, Version
@@ -83,6 +83,7 @@ class Taking:
     coverage: float
     synced: Synced
     _aside: dict[str, list[pl.DataFrame]] = field(default_factory=lambda: defaultdict(list))
+    _stocks_with_news: pl.Series | None = None
 
     def take(self) -> None:
         """Stage all that is new.
@@ -114,12 +115,13 @@ class Taking:
     ) -> pl.DataFrame:
         """Check the tables of some sessions and stage them; return the last bars for the sessions after."""
         lake, base = self.append.lake, self.append.base
-        context = Context.of(lake, base, sessions, undated, self.today, before, INDEXES)
+        context = Context.of(lake, base, sessions, {**undated, **fresh}, self.today, before, INDEXES)
         context = replace(context, asked=frozenset(fresh))
-        tables = tables_of(lake, base, sessions, fresh)
-        all_found = findings(tables, context)
+        tables = self._with_news(tables_of(lake, base, sessions, fresh), fresh)
+        all_found = findings(tables, context, [check.name for check in CHECKS if check.name != "missing_report"])
         require_coverage(tables, context, all_found, self.coverage)
-        found.append(all_found.join(self._known, on=SAME, how="anti", nulls_equal=True))
+        known = self._known if set(undated) <= set(fresh) else all_found.select(SAME).clear()
+        found.append(all_found.join(known, on=SAME, how="anti", nulls_equal=True))
         sizes = tables["daily"].group_by("trade_date").agg(size=pl.len())
         most = max(rows.height for rows in undated.values()) if not base.parts else undated["stock_basic"].height
         _require_agreement(_doubts(found[-1]), sizes, most, self.coverage)
@@ -130,12 +132,30 @@ class Taking:
             self._stage(name, str(year), kept)
         return Scene(tables, context).last_bars()
 
+    def _with_news(self, tables: dict[str, pl.DataFrame], fresh: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+        """Return the tables with the statements of only those stocks that have new ones: they alone can be doubted."""
+        names = [name for name in STATEMENTS if name in fresh]
+        codes = pl.concat([self._new_rows(name, fresh[name])["ts_code"] for name in names]).unique() if names else None
+        if codes is None:
+            return tables
+        few = {name: tables[name].filter(pl.col("ts_code").is_in(codes.implode())) for name in names}
+        self._stocks_with_news = codes
+        return {**tables, **few}
+
+    def _new_rows(self, name: str, rows: pl.DataFrame) -> pl.DataFrame:
+        columns = list(ENDPOINTS[name].types)
+        held = self.append.lake.frame(self.append.base, name, columns)
+        return rows.join(held, on=columns, how="anti", nulls_equal=True)
+
     @cached_property
     def _known(self) -> pl.DataFrame:
         """What is found of the lake as it is, in tables without days."""
         lake, base = self.append.lake, self.append.base
         names = [name for name in (*STATEMENTS, "namechange", "stock_basic", "dividend") if name in base.parts]
         tables = {name: lake.frame(base, name, list(ENDPOINTS[name].types)) for name in names}
+        for name in set(names) & set(STATEMENTS):
+            if self._stocks_with_news is not None:
+                tables[name] = tables[name].filter(pl.col("ts_code").is_in(self._stocks_with_news.implode()))
         return findings(tables, Context.of(lake, base, [], {}, self.today)).select(SAME)
 
     def _years(self) -> list[tuple[int, list[dt.date]]]:
