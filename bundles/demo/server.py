@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
+import sys
 import threading
 import time
 from collections import defaultdict, deque
@@ -107,7 +108,7 @@ class LocalTushare:
         self._recent: dict[str, deque[float]] = defaultdict(deque)
         self._counts: dict[Fault, int] = dict.fromkeys(self.faults, 0)
         self._over = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
+        self._server = _Server(("127.0.0.1", self.port), _handler(self))
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
 
@@ -262,6 +263,15 @@ def _refuse(fault: Fault, question: Question) -> None:
     messages = {"rate_limit": RATE_MESSAGES, "missing_right": RIGHT_MESSAGES}.get(fault.kind)
     if messages:
         raise Refusal(40203, fault.chance().choice(messages).format(api=question.terms.name))
+
+
+class _Server(ThreadingHTTPServer):
+    """A server that says nothing of callers who hang up."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what went wrong, but for a connection that broke."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(tushare: LocalTushare) -> type[BaseHTTPRequestHandler]:
