@@ -6,16 +6,25 @@ calls and leaves at once, without clean-up, when the chosen one is reached.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from bundles.demo.server import LocalTushare
+from bundles.lake import Lake
+from bundles.sync.run import sync
+from engine.clock import SHANGHAI
 from engine.panels.reader import Panels
+from engine.settings import Settings, TushareSettings
 from tests.markets import Market, five_sessions
+from tests.vendor import BUSY, FREE, TOKEN, a_quarter, client_of
 
 DRIVER = """
 import json, os, sys
@@ -33,6 +42,10 @@ def child(action, at):
     for name in ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir"):
         setattr(os, name, counted(getattr(os, name)))
     sys.argv = ["ashare"]
+    if now := os.environ.pop("NOW", ""):
+        import datetime
+        from engine import clock
+        clock.now = lambda: datetime.datetime.fromisoformat(now).replace(tzinfo=clock.SHANGHAI)
     if action == "ingest":
         import engine.extension
         from zipline.data import bundles
@@ -86,9 +99,10 @@ print("STATE " + json.dumps([version.number, rows, seen(), seen(pd.Timestamp("20
 """
 
 
-def states(folder: Path, action: str, start: int, step: int) -> list[list]:
+def states(folder: Path, action: str, start: int, step: int, **variables: str) -> list[list]:
     """Kill the action at every ``step``-th durable operation and return what a reader saw after each death."""
-    environment = {**os.environ, "ASHARE_HOME": str(folder / "home"), "ZIPLINE_ROOT": str(folder / "zipline")}
+    homes = {"ASHARE_HOME": str(folder / "home"), "ZIPLINE_ROOT": str(folder / "zipline")}
+    environment = {**os.environ, **homes, **variables}
     (folder / "state.py").write_text(STATE)
     check = f"{sys.executable} {folder / 'state.py'}"
     command = [sys.executable, "-c", DRIVER, action, str(start), str(step), check]
@@ -175,3 +189,31 @@ def test_an_old_view_that_dies(tmp_path, step):
         assert view in (old, new)
     left = [path.name for path in (tmp_path / "zipline" / "data" / "ashare").iterdir() if path.name != ".ingest.lock"]
     assert len(left) == 2, left  # the newest, and one view of the day
+
+
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 67])
+def test_a_sync_that_dies_goes_on_where_it_was(tmp_path, step):
+    """The lake is the old one or the new one; the one that ends well is that of a sync nobody killed."""
+    held, clean = Lake(tmp_path / "home" / "lake"), Lake(tmp_path / "clean")
+    values = TushareSettings(points=5000, start=dt.date(2018, 4, 2), reread=0, late_days=0, connections=1, answers=1)
+    settings, evening = Settings(home=tmp_path, tushare=values), dt.time(19)
+    with LocalTushare(a_quarter(tmp_path / "before", "20180424"), TOKEN, calls_per_minute=10**6, terms=FREE) as server:
+        sync(held, client_of(server), settings, dt.datetime.combine(dt.date(2018, 4, 24), evening, SHANGHAI))
+    shutil.copytree(held.root, clean.root)
+    old = held.version()
+    with LocalTushare(a_quarter(tmp_path / "after", BUSY), TOKEN, calls_per_minute=10**6, terms=FREE) as server:
+        new = sync(
+            clean, client_of(server), settings, dt.datetime.combine(dt.date.fromisoformat(BUSY), evening, SHANGHAI)
+        )
+        server.asked.clear()
+        variables = {f"ASHARE_TUSHARE__{name}".upper(): str(value) for name, value in values.model_dump().items()}
+        variables |= {"ASHARE_TUSHARE__BASE_URL": server.url, "ASHARE_TUSHARE_TOKEN": TOKEN, "NOW": "2018-04-25T19:00"}
+        seen = states(tmp_path, "sync", 1, step, **variables)
+        asked = Counter((api, str(sorted(params.items()))) for api, params in server.asked)
+    assert len(seen) > 3
+    rows = [sum(part.rows for parts in version.parts.values() for part in parts) for version in (old, new.version)]
+    for number, count, *_ in seen:
+        assert (number, count) in ((old.number, rows[0]), (old.number + 1, rows[1]))
+    assert held.version().data_id == clean.version().data_id == new.version.data_id
+    assert sum(asked.values()) < 2 * len(asked)  # what was answered once was not asked again
+    assert not (held.root / ".inbox").exists()
