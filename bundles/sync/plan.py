@@ -19,7 +19,7 @@ from engine.market.boards import is_a_share
 
 BY_SESSION = ("daily", "adj_factor", "daily_basic", "stk_limit", "suspend_d", "stock_st")
 """Tables that are asked a session at a time."""
-ALWAYS_ROWS = frozenset({"daily", "adj_factor", "daily_basic", "stk_limit", "index_daily", "trade_cal"})
+ALWAYS_ROWS = frozenset({"daily", "adj_factor", "daily_basic", "stk_limit", "index_daily"})
 """Tables of which no answer can be empty."""
 INDEXES = ("000905.SH", "000300.SH")
 STOCK_ST_SINCE = dt.date(2016, 1, 1)

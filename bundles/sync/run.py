@@ -83,7 +83,11 @@ def sync(
         asker = Asker(client, inbox, settings.tushare.answers, settings.tushare.connections, progress)
         asked = list(directory(span))
         asker.ask(asked)
-        _take_calendar(inbox, asked)
+        try:
+            _take_calendar(inbox, asked, span)
+        except DataNotFit:
+            inbox.drop(asked)  # what was refused is asked again next time
+            raise
         sessions = _sessions(span.first, span.last)
         more = list(disclosures(span, account))
         asker.ask(more)
@@ -161,16 +165,29 @@ def _sessions(first: dt.date, last: dt.date) -> list[dt.date]:
     return list(known[inside].tolist())
 
 
-def _take_calendar(inbox: Inbox, asked: Sequence[Question]) -> None:
-    """Refuse a vendor whose calendar is not the exchange's; carry ours on where the vendor's goes further."""
+def _take_calendar(inbox: Inbox, asked: Sequence[Question], span: Span) -> None:
+    """Refuse a vendor whose calendar is not the exchange's; carry ours on where the vendor's goes further.
+
+    Raises
+    ------
+    DataNotFit
+        It contradicts the library, or lacks a day of those asked for.
+    """
     rows = inbox.read(question for question in asked if question.table == "trade_cal")
-    take_in(
-        rows.select(
-            "exchange",
-            pl.col("cal_date").cast(pl.String).str.strptime(pl.Date, "%Y%m%d", strict=False),
-            pl.col("is_open").cast(pl.Int64, strict=False),
-        ).drop_nulls()
-    )
+    days = rows.select(
+        "exchange",
+        pl.col("cal_date").cast(pl.String).str.strptime(pl.Date, "%Y%m%d", strict=False),
+        pl.col("is_open").cast(pl.Int64, strict=False),
+    ).drop_nulls()
+    wanted = pl.date_range(span.first, span.last, eager=True)
+    lacking = wanted.filter(~wanted.is_in(days["cal_date"].implode()))
+    if lacking.len():
+        raise DataNotFit(
+            f"trade_cal lacks {lacking[0]}",
+            f"{lacking.len():,} of {wanted.len():,} days are missing",
+            "Run it again later.",
+        )
+    take_in(days)
 
 
 def _disclosed(inbox: Inbox, asked: Sequence[Question], span: Span, account: Account) -> list[str]:
