@@ -14,7 +14,7 @@ import polars as pl
 from scipy.stats import rankdata
 
 from bundles.demo.companies import Company, companies
-from bundles.demo.earnings import Statement, known_roe, statements
+from bundles.demo.earnings import Statement, known_roe, restatements, statements
 from bundles.demo.prices import QUALITY_WEIGHT, REVERSAL_SESSIONS, REVERSAL_WEIGHT, Tape, tape
 from engine.calendar import library_end, sessions
 from engine.files import write_json
@@ -59,7 +59,11 @@ def write_market(spec: Spec, folder: Path) -> dict[str, Any]:
     last = days[-1].astype(dt.date)
     reports = statements(who, days[0].astype(dt.date).year - 2, last, rng)
     drawn = tape(who, days, known_roe(reports, len(who), days), spec.alpha, rng)
-    tables = _tables(who, days, drawn, reports) | {"trade_cal": _calendar(days[0], max(spec.last, spec.calendar_until))}
+    versions = [*reports, *restatements(reports, last)]
+    until = max(spec.last, spec.calendar_until)
+    tables = _tables(who, days, drawn, versions) | {"trade_cal": _calendar(days[0], until)}
+        "trade_cal": _calendar(days[0], max(spec.last, spec.calendar_until))
+    }
     for name, table in tables.items():
         path = folder / name / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -221,7 +225,7 @@ def _reports(who: Sequence[Company], reports: Sequence[Statement], items: dict[s
             "f_ann_date": announced,
             "report_type": ["1"] * len(reports),
             "comp_type": ["2" if who[report.company].financial else "1" for report in reports],
-            "update_flag": ["0"] * len(reports),
+            "update_flag": ["1" if report.restated else "0" for report in reports],
             **{item: [round(getattr(report, name), 2) for report in reports] for item, name in items.items()},
         }
     )
