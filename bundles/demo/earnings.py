@@ -19,7 +19,7 @@ _DELAY = {3: (12, 30), 6: (30, 61), 9: (12, 31), 12: (60, 119)}
 """Days from the end of a period to its announcement, by the month it ends in."""
 _LATE_EVERY, _LATE = 60, (9, 15)
 """Of so many half-year reports one comes a fortnight after the deadline: then, or some days later."""
-_RESTATED_EVERY, _RESTATED_AFTER = 83, dt.timedelta(200)
+_RESTATED_EVERY, _RESTATED_AFTER = 83, dt.timedelta(25)
 """One report in so many is restated, every fourth of these on the day of the original, the others so much later."""
 
 

@@ -62,8 +62,6 @@ def write_market(spec: Spec, folder: Path) -> dict[str, Any]:
     versions = [*reports, *restatements(reports, last)]
     until = max(spec.last, spec.calendar_until)
     tables = _tables(who, days, drawn, versions) | {"trade_cal": _calendar(days[0], until)}
-        "trade_cal": _calendar(days[0], max(spec.last, spec.calendar_until))
-    }
     for name, table in tables.items():
         path = folder / name / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
