@@ -20,7 +20,7 @@ from engine.panels.reader import Panels
 from engine.settings import Settings
 from tests.vendor import TOKEN, client_of
 
-SPEC = Spec(stocks=60, first="2020-09-01", last="2021-07-30", calendar_until="2024-12-31")
+SPEC = Spec(stocks=150, first="2020-09-01", last="2021-07-30", calendar_until="2024-12-31")
 NOW = dt.datetime(2023, 11, 22, 20, 0)
 
 
