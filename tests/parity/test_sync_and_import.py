@@ -16,12 +16,13 @@ from bundles.importer import import_folder
 from bundles.lake import Lake
 from bundles.sync.run import Wish, sync
 from bundles.sync.take import Synced
+from engine.clock import SHANGHAI
 from engine.panels.reader import Panels
 from engine.settings import Settings
 from tests.vendor import TOKEN, client_of
 
-SPEC = Spec(stocks=150, first="2020-09-01", last="2021-07-30", calendar_until="2024-12-31")
-NOW = dt.datetime(2023, 11, 22, 20, 0)
+SPEC = Spec(stocks=80, first="2020-09-01", last="2021-07-30", calendar_until="2024-12-31")
+NOW = dt.datetime(2023, 11, 22, 20, 0, tzinfo=SHANGHAI)
 
 
 @dataclass
