@@ -21,7 +21,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ from engine.files import sha256_of
 
 FIRST, LAST, SEED = "2015-01-05", "2024-12-31", 11
 RANGES = (("600", "SH"), ("601", "SH"), ("603", "SH"), ("605", "SH"), ("000", "SZ"), ("001", "SZ"), ("002", "SZ"))
-NEWCOMER = "600500.SH"
 
 
 class Vendor:
@@ -46,7 +46,6 @@ class Vendor:
     def __init__(self, n: int) -> None:
         self.rng = np.random.default_rng(SEED)
         every = sorted(f"{prefix}{at:03d}.{suffix}" for prefix, suffix in RANGES for at in range(1000))
-        every.remove(NEWCOMER)
         self.codes = np.array(every)[np.sort(self.rng.permutation(len(every))[:n])]
         known = sessions()
         until = int(np.searchsorted(known, np.datetime64(LAST), side="right"))
@@ -130,11 +129,12 @@ class Vendor:
         ends = np.array([f"{year}-{end}" for year in range(2014, 2025) for end in QUARTERS], dtype="datetime64[D]")[:-1]
         count = len(self.codes) * len(ends)
         end_date = np.tile(ends, len(self.codes))
+        delay = np.random.default_rng(SEED).integers(20, 60, count)  # both statements come out the same day
         frame = pl.DataFrame(
             {
                 "ts_code": np.repeat(self.codes, len(ends)),
                 "end_date": end_date,
-                "ann_date": end_date + self.rng.integers(20, 60, count).astype("timedelta64[D]"),
+                "ann_date": end_date + delay.astype("timedelta64[D]"),
                 "report_type": "1",
                 "comp_type": "1",
                 "update_flag": "0",
@@ -146,6 +146,7 @@ class Vendor:
 
 QUARTERS = ("03-31", "06-30", "09-30", "12-31")
 DAILY = ("daily", "adj_factor", "daily_basic", "stk_limit")
+ASKED = ("suspend_d", "stock_st", "stock_basic", "namechange", "dividend", "index_daily", "trade_cal", "new_share")
 ITEMS = {
     "income": ("revenue", "oper_cost", "n_income_attr_p"),
     "balancesheet": ("total_assets", "total_liab", "total_hldr_eqy_exc_min_int"),
@@ -153,7 +154,7 @@ ITEMS = {
 
 
 def _stocks(codes: Any, listed: Any) -> pl.DataFrame:
-    return pl.DataFrame({"ts_code": codes, "name": codes, "list_status": "L", "list_date": listed})
+    return pl.DataFrame({"ts_code": codes, "name": "某某", "list_status": "L", "list_date": listed})
 
 
 def put(append: Append, endpoint: str, stem: str, rows: pl.DataFrame, day: dt.date, restates: bool = False) -> None:
@@ -189,52 +190,140 @@ def prepare(n: int, home: Path) -> None:
         put(append, "namechange", "all", vendor.names(), fetched)
         for endpoint, items in ITEMS.items():
             put(append, endpoint, "all", vendor.reports(items), fetched)
-        index = {"ts_code": "000905.SH", "trade_date": vendor.days, "open": 5000.0, "close": 5000.0}
-        put(append, "index_daily", "all", pl.DataFrame(index), fetched)
-        append.commit("synthetic", {})
+        index = {"trade_date": vendor.days, "open": 5000.0, "close": 5000.0}
+        put(
+            append,
+            "index_daily",
+            "all",
+            pl.concat(pl.DataFrame({"ts_code": code, **index}) for code in INDEXES),
+            fetched,
+        )
+        put(append, "trade_cal", "all", _trade_cal(), fetched)
+        stretch = dt.date.fromisoformat(FIRST), fetched
+        append.commit("synthetic", {}, dict.fromkeys([*DAILY, *ITEMS, *ASKED], stretch))
     vendor.session(len(vendor.days), vendor.after).write_parquet(home / "next.parquet")
+    write_vendor(home)
 
 
-def next_session(home: Path) -> None:
-    """Append what the session after the lake's last brings."""
+def write_vendor(home: Path) -> None:
+    """Write the folder the local Tushare serves: what a sync after the next session asks for."""
     rows = pl.read_parquet(home / "next.parquet")
-    day = rows["trade_date"][0]
-    newcomer = rows.head(1).with_columns(ts_code=pl.lit(NEWCOMER), there=pl.lit(True))
-    some = rows.head(20).select("ts_code", ann_date="trade_date")
-    with Lake(home / "lake").append() as append:
-        put_sessions(append, "next", pl.concat([rows, newcomer]), day)
-        put(append, "stock_basic", "next", _stocks([NEWCOMER], [day]), day)
-        named = rows.slice(7, 1).select("ts_code", name=pl.lit("*ST某"), start_date="trade_date")
-        put(append, "namechange", "next", named, day)
-        plan = rows.slice(9, 1).select("ts_code", ex_date="trade_date", ann_date="trade_date", plan=pl.lit(9))
-        put(append, "dividend", "next", plan.with_columns(div_proc=pl.lit("实施"), cash_div_tax=pl.lit(0.1)), day)
-        for endpoint, items in ITEMS.items():
-            values = {name: pl.lit(1e8) for name in items} | dict.fromkeys(("report_type", "comp_type"), pl.lit("1"))
-            report = some.with_columns(end_date=pl.date(2024, 12, 31), update_flag=pl.lit("0"), **values)
-            put(append, endpoint, "next", report, day)
-        index = {"ts_code": "000905.SH", "trade_date": [day], "open": 5000.0, "close": 5000.0}
-        put(append, "index_daily", "next", pl.DataFrame(index), day)
-        append.commit("", {})
+    lake, day = Lake(home / "lake"), rows["trade_date"][0]
+    version = lake.version()
+    there = rows.filter("there")
+    last = (dt.date.fromisoformat(LAST) - dt.timedelta(14), day)
+    news = dict.fromkeys(DAILY, there) | {
+        "suspend_d": rows.filter(~pl.col("there")).with_columns(suspend_type=pl.lit("S")),
+        "namechange": rows.slice(7, 1).select("ts_code", name=pl.lit("*ST某"), start_date="trade_date"),
+        "dividend": rows.slice(9, 1).select(
+            "ts_code",
+            end_date=pl.date(2024, 6, 30),
+            ex_date="trade_date",
+            imp_ann_date="trade_date",
+            ann_date=pl.date(2024, 12, 2),
+            div_proc=pl.lit("实施"),
+            cash_div_tax=pl.lit(0.1),
+        ),
+        "index_daily": pl.DataFrame({"ts_code": INDEXES, "trade_date": [day] * 2, "open": 5000.0, "close": 5000.0}),
+    }
+    report = rows.head(20).select("ts_code", ann_date="trade_date", end_date=pl.date(2024, 12, 31))
+    report = report.with_columns(report_type=pl.lit("1"), comp_type=pl.lit("1"), update_flag=pl.lit("0"))
+    for name, items in ITEMS.items():
+        news[name] = report.with_columns(pl.lit(1e8).alias(item) for item in items)
+    for name in (*DAILY, "suspend_d", "stock_basic", "namechange", "dividend", *ITEMS, "index_daily"):
+        held = lake.frame(version, name, between=last if name in (*DAILY, "suspend_d") else None)
+        columns = list(ENDPOINTS[name].schema.columns())
+        fresh = _as_endpoint(name, news[name]) if name in news else held.clear()
+        _write(home, name, pl.concat([held.select(columns), fresh.select(columns)]))
+    renamed = pl.when(pl.col("ts_code") == rows["ts_code"][7]).then(pl.lit("*ST某")).otherwise("name")
+    _write(home, "stock_basic", lake.frame(version, "stock_basic").with_columns(renamed.alias("name")))
+    _write(home, "trade_cal", _trade_cal())
 
 
-def build(home: Path, *options: str) -> dict[str, Any]:
-    """Build in a fresh process and return its figures and the folder."""
-    command = [sys.executable, "-c", "from engine.cli.main import main; main()", "data", "build", *options]
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+def _trade_cal() -> pl.DataFrame:
+    days = pl.date_range(dt.date(2010, 1, 1), dt.date(2026, 12, 31), eager=True)
+    opened = days.is_in(pl.Series(sessions()).implode()).cast(int)
+    return pl.DataFrame({"exchange": "SSE", "cal_date": days, "is_open": opened})
+
+
+def _as_endpoint(name: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows in the columns of an endpoint; columns they lack are null."""
+    return rows.select(
+        (pl.col(column) if column in rows.columns else pl.lit(None)).cast(dtype).alias(column)
+        for column, dtype in ENDPOINTS[name].types.items()
     )
+
+
+def _write(home: Path, name: str, rows: pl.DataFrame) -> None:
+    folder = home / "vendor" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    rows.drop(KNOWN_AT, strict=False).with_columns(pl.selectors.date().dt.strftime("%Y%m%d")).write_parquet(
+        folder / f"{name}.parquet"
+    )
+
+
+INDEXES = ("000905.SH", "000300.SH")
+ASHARE = (sys.executable, "-c", "from engine.cli.main import main; main()")
+TOKEN = "benchmark"  # noqa: S105
+AT_SEVEN = """
+import datetime, sys
+from engine import clock
+day = datetime.date.fromisoformat(sys.argv.pop(1))
+clock.now = lambda: datetime.datetime.combine(day, datetime.time(19), clock.SHANGHAI)
+from engine.cli.main import main
+main()
+"""
+"""The command on an evening of the past."""
+
+
+@contextmanager
+def served(home: Path) -> Iterator[dict[str, str]]:
+    """Serve the vendor's folder from a process of its own; yield the environment of a client."""
+    command = [*ASHARE, "demo-server", "--folder", str(home / "vendor")]
+    more = ["--token", TOKEN, "--calls-per-minute", "100000"]
+    server = subprocess.Popen([*command, *more], env=environment(home), stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[3]
+        yield environment(home) | {
+            "ASHARE_TUSHARE__BASE_URL": url,
+            "ASHARE_TUSHARE__POINTS": "5000",
+            "ASHARE_TUSHARE__CALLS_PER_MINUTE": "100000",
+            "ASHARE_TUSHARE_TOKEN": TOKEN,
+        }
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def sync(home: Path) -> dict[str, Any]:
+    """Sync the next session in a fresh process and return its figures."""
+    day = str(pl.read_parquet(home / "next.parquet", columns=["trade_date"]).item(0, 0))
+    with served(home) as client:
+        return figures([sys.executable, "-c", AT_SEVEN, day, "data", "sync"], client)[0]
+
+
+def build(home: Path, *options: str) -> tuple[dict[str, Any], Path]:
+    """Build in a fresh process and return its figures and the folder."""
+    found, said = figures([*ASHARE, "data", "build", *options], environment(home))
+    return found, Path(said.split()[1])
+
+
+def figures(command: list[str], environ: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """Run a command and return what it cost and what it said."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     said = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise click.ClickException(f"ashare data build failed:\n{process.stderr.read() if process.stderr else ''}")
+        failure = process.stderr.read() if process.stderr else ""
+        raise click.ClickException(f"{' '.join(command[-3:])} failed:\n{failure}")
     return {
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
         "wall_s": round(time.perf_counter() - started, 2),
         "rss_mb": round(usage.ru_maxrss / 1024),
-        "folder": Path(said.split()[1]),
-    }
+    }, said
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -243,22 +332,21 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def measure(n: int, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """Build everything, then one session more in both ways, which must give the same bytes."""
-    if not (home / "next.parquet").exists():
+    """Build everything, sync the next session, then build that in both ways, which must give the same bytes."""
+    if not (home / "vendor" / "trade_cal").exists():
         say(f"making a lake of {n:,} stocks")
         prepare(n, home)
     work = home / "work"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(home, work)
     try:
-        full = build(work)
-        next_session(work)
-        incremental, again = build(work), build(work, "--full")
-        same = hashes(incremental.pop("folder")) == hashes(again.pop("folder"))
-        full.pop("folder")
+        full, _ = build(work)
+        synced = sync(work)
+        (incremental, mine), (again, whole) = build(work), build(work, "--full")
+        same = hashes(mine) == hashes(whole)
     finally:
         shutil.rmtree(work)
-    return {"n": n, "full": full, "incremental": incremental, "full again": again, "same bytes": same}
+    return {"n": n, "full": full, "sync": synced, "incremental": incremental, "full again": again, "same bytes": same}
 
 
 @click.command()
@@ -271,7 +359,7 @@ def main(n: int, as_json: bool) -> None:
         click.echo(json.dumps(found))
     else:
         click.echo(f"{'':<14}{'CPU s':>8}{'wall s':>8}{'peak MB':>9}")
-        for name in ("full", "incremental", "full again"):
+        for name in ("full", "sync", "incremental", "full again"):
             row = found[name]
             click.echo(f"{name:<14}{row['cpu_s']:>8.2f}{row['wall_s']:>8.2f}{row['rss_mb']:>9,}")
         click.echo(f"the bytes of the last two are {'the same' if found['same bytes'] else 'NOT the same'}")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -216,10 +217,25 @@ def sync(first: str | None, last: str | None, label: str) -> None:
     from engine import clock, settings
 
     values = settings.load()
-    days = [dt.date.fromisoformat(day) if day else None for day in (first, last)]
-    wish = Wish(days[0], days[1], label)
+    start, end = (dt.date.fromisoformat(day) if day else None for day in (first, last))
+    wish = Wish(start, end, label)
+    _warn_of_plain_http(values.tushare.base_url)
     with Display() as display, Client.from_settings(values, on_wait=display.waits) as client:
         done = run(Lake(values.lake), client, values, clock.now(), wish, display.step)
     for line in summary(done):
         click.echo(line)
     click.echo(f"lake {values.lake}. Next: ashare data build")
+
+
+def _warn_of_plain_http(url: str) -> None:
+    """Say that the token travels in the open, unless it stays on this machine."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in HERE:
+        click.secho(
+            f"tushare.base_url is {url}: over plain http everyone on the way can read the token. Use https.",
+            fg="yellow",
+            err=True,
+        )
+
+
+HERE = ("127.0.0.1", "localhost", "::1")

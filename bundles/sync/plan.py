@@ -228,17 +228,16 @@ def _dividends(span: Span, sessions: Sequence[dt.date], stocks: Stocks, account:
 
 
 def _statements(span: Span, stocks: Stocks, account: Account, disclosed: set[str]) -> Iterator[Question]:
+    """Yield the questions for statements: by period where the account may, but all of a new stock's; else by stock."""
+    later, by_period = span.held_until is not None, account.may("income_vip")
     oldest = quarters(span.first, PERIODS_BEFORE)[0]
-    if account.may("income_vip"):
-        wanted = quarters(span.last, 400) if span.held_until is None else quarters(span.last, PERIODS_AGAIN)
-        for table in STATEMENTS:
-            yield from (
-                _question(table, f"{table}_vip", {"period": _day(period)}) for period in wanted if period >= oldest
-            )
-        return
-    codes = stocks.all if span.held_until is None else sorted(disclosed | stocks.new)
+    wanted = [period for period in quarters(span.last, PERIODS_AGAIN if later else 400) if period >= oldest]
+    codes = sorted((set() if by_period else disclosed) | stocks.new) if later else () if by_period else stocks.all
     for table in STATEMENTS:
-        yield from (_question(table, table, {"ts_code": code, **_bounds(oldest, span.today)}) for code in codes)
+        if by_period:
+            yield from (_question(table, f"{table}_vip", {"period": _day(period)}) for period in wanted)
+        bounds = _bounds(oldest, span.today)
+        yield from (_question(table, table, {"ts_code": code, **bounds}) for code in codes)
 
 
 def _new_shares(span: Span) -> Iterator[Question]:

@@ -129,9 +129,8 @@ def span_of(base: Version, settings: Settings, now: dt.datetime, wish: Wish) -> 
         )
     covered = base.covered.get("daily")
     until = covered[1] if covered else _last_bar(base)
-    again = [day for day in sessions if until is not None and day <= until][-settings.tushare.reread - 1 :]
     last = wish.last or newest
-    first = wish.first or (again[0] if again else settings.tushare.start)
+    first = wish.first or _first_again(sessions, until, settings)
     if covered:  # what is covered has no holes
         first = min(first, covered[1] + dt.timedelta(1))
         last = max(last, covered[0] - dt.timedelta(1))
@@ -139,6 +138,15 @@ def span_of(base: Version, settings: Settings, now: dt.datetime, wish: Wish) -> 
         raise UsageError(f"there is no session from {first} to {last}", "nothing is asked for", "Give other days.")
     further_back = covered is None or first < covered[0]
     return Span(first, last, None if further_back else covered and covered[1], today)
+
+
+def _first_again(sessions: Sequence[dt.date], until: dt.date | None, settings: Settings) -> dt.date:
+    """Return the first of the sessions that are asked again, or where a first sync begins."""
+    if until is None:
+        return settings.tushare.start
+    held = [day for day in sessions if day <= until]
+    again = settings.tushare.reread
+    return held[max(len(held) - again, 0)] if again and held else until + dt.timedelta(1)
 
 
 def _last_bar(base: Version) -> dt.date | None:

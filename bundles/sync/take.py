@@ -6,6 +6,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 
 import polars as pl
@@ -42,7 +43,7 @@ class Synced(Taken):
     held_back : dict of str to int
         Rows that failed a check, by endpoint.
     found : DataFrame
-        What else the checks found (``bundles.checks.FINDINGS``).
+        What the checks found that they did not find before (``bundles.checks.FINDINGS``).
     """
 
     version: Version | None = None
@@ -116,25 +117,26 @@ class Taking:
         context = Context.of(lake, base, sessions, undated, self.today, before, INDEXES)
         context = replace(context, asked=frozenset(fresh))
         tables = tables_of(lake, base, sessions, fresh)
-        found.append(findings(tables, context))
-        require_coverage(tables, context, found[-1], self.coverage)
+        all_found = findings(tables, context)
+        require_coverage(tables, context, all_found, self.coverage)
+        found.append(all_found.join(self._known, on=SAME, how="anti", nulls_equal=True))
         sizes = tables["daily"].group_by("trade_date").agg(size=pl.len())
-        doubts = _doubts(found[-1]).join(self._known_doubts(), on=SAME, how="anti", nulls_equal=True)
         most = max(rows.height for rows in undated.values()) if not base.parts else undated["stock_basic"].height
-        _require_agreement(doubts, sizes, most, self.coverage)
+        _require_agreement(_doubts(found[-1]), sizes, most, self.coverage)
         for name, rows in fresh.items():
-            kept, held = apart(name, rows, found[-1])
+            kept, held = apart(name, rows, all_found)
             if held.height:
                 self._aside[name].append(held)
             self._stage(name, str(year), kept)
         return Scene(tables, context).last_bars()
 
-    def _known_doubts(self) -> pl.DataFrame:
-        """Return the doubts about what the lake holds already of tables without days."""
+    @cached_property
+    def _known(self) -> pl.DataFrame:
+        """What is found of the lake as it is, in tables without days."""
         lake, base = self.append.lake, self.append.base
         names = [name for name in (*STATEMENTS, "namechange", "stock_basic", "dividend") if name in base.parts]
         tables = {name: lake.frame(base, name, list(ENDPOINTS[name].types)) for name in names}
-        return _doubts(findings(tables, Context.of(lake, base, [], {}, self.today)))
+        return findings(tables, Context.of(lake, base, [], {}, self.today)).select(SAME)
 
     def _years(self) -> list[tuple[int, list[dt.date]]]:
         return [(year, list(days)) for year, days in groupby(self.sessions, key=lambda day: day.year)]
