@@ -18,8 +18,8 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 def commands_of(page: str) -> list[str]:
     """Return the commands of a page: those of its blocks, of cron lines too, and those in its text."""
-    blocks = re.findall(r"```\n(.*?)```", page, re.DOTALL)
-    lines = [line.split("#")[0] for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    lines = [line.split("#")[0] for language, block in blocks if not language for line in block.splitlines()]
     typed = [found[0].strip() for line in lines for found in re.findall(r"\b(ashare [a-z][^&|;]*)(&&|\||;|$)", line)]
     return typed + re.findall(r"`(ashare [a-z]+[^`]*)`", page)
 
