@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
 
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from bundles.cli import data
+from bundles.cli import _show, data
 from bundles.endpoints import ENDPOINTS
 from bundles.importer import import_folder
 from bundles.lake import Lake
@@ -73,6 +74,14 @@ def test_plain_columns_for_programs(lake):
     assert line.split() == ["adj_factor", "4", "2018-03-05", "2018-03-09", "2027-01-04", "2018-03-07", "1", "1"]
     assert "adj_factor has no rows of 2018-03-07" in lines
     assert len({len(line) for line in lines[:6]}) == 1  # columns stand under their heads
+
+
+def test_a_drawn_table_on_a_terminal(lake, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    _show(list(holdings(lake, lake.version(), {"adj_factor": 1})))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["adj_factor", "4", "2018-03-05", "2018-03-09", "2027-01-04", "2018-03-07", "1", "1"] in lines
 
 
 def test_only_one_column_of_the_bars_is_read(lake, monkeypatch):
