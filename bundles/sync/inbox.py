@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from bundles.sync.plan import Question
+from engine.errors import Damaged
 from engine.files import replaced_file
 
 FOLDER = ".inbox"
@@ -51,13 +52,15 @@ class Inbox:
         ------
         KeyError
             One has no answer.
+        Damaged
+            One cannot be read.
         """
         frames = []
         for question in questions:
             path = self.find(question)
             if path is None:
                 raise KeyError(question.name)
-            frames.append(pl.read_ipc_stream(path))
+            frames.append(_read(path))
         full = [frame for frame in frames if frame.height]
         return pl.concat(full or frames[:1], how="vertical_relaxed")
 
@@ -73,3 +76,11 @@ class Inbox:
 
     def _path(self, question: Question, day: str) -> Path:
         return self.root / day / f"{question.name}.arrow"
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_ipc_stream(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:  # a damaged head panics
+        problem = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Damaged(f"{path} cannot be read", problem, "Remove it and run `ashare data sync` again.") from None
