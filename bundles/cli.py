@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -14,6 +16,8 @@ from engine.cli.common import DAY
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from bundles.status import Held
 
 
 @click.group()
@@ -76,17 +80,65 @@ def build(as_known_at: str | None, full: bool) -> None:
 
 
 @data.command()
-def status() -> None:
-    """Show what the lake holds."""
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, with every hole.")
+def status(as_json: bool) -> None:
+    """Show what the lake holds: days, rows, when they came, holes, rows held back.
+
+    A hole is a session between the lake's first bar and its last of which a table has no row.
+    """
+    from bundles import checks
     from bundles.lake import Lake
-    from bundles.status import endpoint_summary
+    from bundles.status import holdings, shown, waiting
     from engine import settings
 
     lake = Lake(settings.load().lake)
     version = lake.require()
-    for name, rows, first, last in endpoint_summary(lake, version):
-        click.echo(f"{name:<14}{rows:>12,} rows  known from {first} to {last}")
+    held = list(holdings(lake, version, waiting(checks.held_back(lake, version))))
+    if as_json:
+        said = {"lake": str(lake.root), "version": version.number, "data_id": version.data_id, "label": version.label}
+        said["endpoints"] = [shown(entry) for entry in held]
+        click.echo(json.dumps(said, ensure_ascii=False, default=str))
+        return
+    _show(held)
+    for entry in (entry for entry in held if entry.holes):
+        assert entry.holes
+        days = ", ".join(map(str, entry.holes[:FIRST_HOLES])) + (" ..." if len(entry.holes) > FIRST_HOLES else "")
+        click.echo(f"{entry.endpoint} has no rows of {days}")
     click.echo(f"lake {lake.root}, version {version.number}, data id {version.data_id}")
+
+
+FIRST_HOLES = 5
+"""How many holes of an endpoint are named."""
+_HEAD = ("endpoint", "rows", "first", "last", "came", "asked until", "holes", "held back")
+
+
+def _show(held: Sequence[Held]) -> None:
+    """Print a table: a drawn one on a terminal, plain columns for a program."""
+    rows = [
+        (
+            entry.endpoint,
+            f"{entry.rows:,}",
+            *(str(day or "-") for day in (entry.first, entry.last, entry.fetched, entry.asked_until)),
+            "-" if entry.holes is None else f"{len(entry.holes):,}",
+            f"{entry.held_back:,}",
+        )
+        for entry in held
+    ]
+    if not sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
+        for row in (_HEAD, *rows):
+            cells = (cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+            click.echo("  ".join(cells))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for name in _HEAD:
+        table.add_column(name, justify="left" if name == "endpoint" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 @data.command()
@@ -167,8 +219,23 @@ def sync(first: str | None, last: str | None, label: str) -> None:
     values = settings.load()
     start, end = (dt.date.fromisoformat(day) if day else None for day in (first, last))
     wish = Wish(start, end, label)
+    _warn_of_plain_http(values.tushare.base_url)
     with Display() as display, Client.from_settings(values, on_wait=display.waits) as client:
         done = run(Lake(values.lake), client, values, clock.now(), wish, display.step)
     for line in summary(done):
         click.echo(line)
     click.echo(f"lake {values.lake}. Next: ashare data build")
+
+
+def _warn_of_plain_http(url: str) -> None:
+    """Say that the token travels in the open, unless it stays on this machine."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in HERE:
+        click.secho(
+            f"tushare.base_url is {url}: over plain http everyone on the way can read the token. Use https.",
+            fg="yellow",
+            err=True,
+        )
+
+
+HERE = ("127.0.0.1", "localhost", "::1")

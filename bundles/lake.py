@@ -330,6 +330,16 @@ class Lake:
         """
         return self._read(part, None, None)
 
+    def column(self, part: Part, name: str) -> pl.Series:
+        """Return one column of one file, and read no other.
+
+        Raises
+        ------
+        Damaged
+            It cannot be read.
+        """
+        return self._read(part, [name], None).get_column(name)
+
     def verify(self, version: Version) -> None:
         """Compare every file of a version with its hash.
 

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -32,14 +34,17 @@ fraction = 0.2
     "--folder", default=".demo", show_default=True, type=click.Path(path_type=Path), help="Where it all happens."
 )
 def demo(noise: bool, folder: Path) -> None:
-    """Make a synthetic market and take it from data to tear-sheet: no token, no network, nothing of yours touched."""
+    """Make a synthetic market and take it from data to tear-sheet: no token, no network, nothing of yours touched.
+
+    The market is served on this machine as Tushare would serve it, and downloaded from there.
+    """
     started = time.monotonic()
     home = _fresh(folder.absolute())
     truth = _market(home / "market", noise)
     strategy = str(resources.files("strategies") / "momentum_dnn.py")
     chain = Chain(home)
     chain.run("ashare", "init")
-    chain.run("ashare", "data", "import", str(home / "market"), "--label", _label())
+    _sync(chain, truth["first"], truth["last"])
     chain.run("zipline", "ingest", "-b", "ashare", "--no-show-progress")
     chain.run("ashare", "train", "--start", MONTHS[0], "--end", MONTHS[1])
     run = ("zipline", "run", "-f", strategy, "-b", "ashare", "--trading-calendar", "XSHG")
@@ -66,11 +71,37 @@ _ANOTHER = "Name another folder with --folder."
 
 def _market(folder: Path, noise: bool) -> dict[str, Any]:
     from bundles.demo.market import Spec, write_market
+    from engine import clock
 
-    spec = Spec(alpha=0.0) if noise else Spec()
+    until = f"{clock.now().year + 1}-12-31"
+    spec = Spec(alpha=0.0, calendar_until=until) if noise else Spec(calendar_until=until)
     kind = "nothing planted" if noise else f"a planted alpha of {spec.alpha:.2%} a session and standard deviation"
     click.secho(f"A synthetic market: {spec.stocks} stocks, {spec.first} to {spec.last}, {kind}.", bold=True)
     return write_market(spec, folder)
+
+
+def _sync(chain: Chain, first: str, last: str) -> None:
+    """Serve the market on loopback and let the real client download it."""
+    from bundles.demo.server import LocalTushare
+
+    with LocalTushare(chain.home / "market", _TOKEN, calls_per_minute=_UNHURRIED) as server:
+        account = {
+            "ASHARE_TUSHARE_TOKEN": _TOKEN,
+            "ASHARE_TUSHARE__BASE_URL": server.url,
+            "ASHARE_TUSHARE__POINTS": str(server.points),
+            "ASHARE_TUSHARE__CALLS_PER_MINUTE": str(_UNHURRIED),
+            "ASHARE_TUSHARE__CONNECTIONS": "3",
+            # one answer a question is enough here: this server has no faults; the default of 2 is for a real vendor
+            "ASHARE_TUSHARE__ANSWERS": "1",
+            # thousands of small answers: threads that share one of them out cost more than they save
+            "POLARS_MAX_THREADS": "1",
+        }
+        chain.run("ashare", "data", "sync", "--from", first, "--to", last, "--label", _label(), more=account)
+
+
+_TOKEN = "demo-token"  # noqa: S105
+_UNHURRIED = 1_000_000
+"""Calls a minute, so many that nobody waits."""
 
 
 def _label() -> str:
@@ -95,8 +126,8 @@ class Chain:
         here = f"{Path.cwd()}{os.sep}"
         return tuple(word.replace(here, "") for word in command)
 
-    def run(self, *command: str) -> None:
-        """Run one command and stop the demo if it fails."""
+    def run(self, *command: str, more: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Run one command, with more in its environment if given, and stop the demo if it fails."""
         click.secho(
             "$ " + " ".join(word if " " not in word else f"'{word}'" for word in self.shown(command)), fg="cyan"
         )
@@ -104,7 +135,7 @@ class Chain:
         started = time.monotonic()
         process = subprocess.Popen(
             [str(program), *command[1:]],
-            env=self.environment,
+            env=self.environment | dict(more),
             cwd=self.home,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,15 @@ Floats = npt.NDArray[np.float64]
 _QUARTERS = ((3, 31), (6, 30), (9, 30), (12, 31))
 _DELAY = {3: (12, 30), 6: (30, 61), 9: (12, 31), 12: (60, 119)}
 """Days from the end of a period to its announcement, by the month it ends in."""
+_LATE_EVERY, _LATE = 60, (9, 15)
+"""Of so many half-year reports one comes a fortnight after the deadline: then, or some days later."""
+_RESTATED_EVERY, _RESTATED_AFTER = 83, dt.timedelta(25)
+"""One report in so many is restated, every fourth of these on the day of the original, the others so much later."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One report of one company, CNY; flows are year to date."""
+    """One report of one company, CNY; flows are year to date. A restated one stands beside its original."""
 
     company: int
     end: dt.date
@@ -33,6 +37,7 @@ class Statement:
     liabilities: float
     equity: float
     roe: float
+    restated: bool = False
 
 
 def periods(first_year: int, last: dt.date) -> list[dt.date]:
@@ -78,7 +83,7 @@ def _announced(
         Statement(
             company=i,
             end=end,
-            announced=end + dt.timedelta(int(delays[i])),
+            announced=_late(i, end) or end + dt.timedelta(int(delays[i])),
             revenue=float(flows[0, i]),
             cost=float(flows[1, i]),
             profit=float(flows[2, i]),
@@ -89,6 +94,34 @@ def _announced(
         )
         for i in range(len(who))
     ]
+
+
+def _late(company: int, end: dt.date) -> dt.date | None:
+    """Return when a report comes that misses its deadline; None for all others.
+
+    Only half-year reports are late: the next report still comes after them.
+    """
+    if end.month == 6 and (company + 7 * end.year) % _LATE_EVERY == 0:
+        return dt.date(end.year, *_LATE) + dt.timedelta(company % 10)
+    return None
+
+
+def restatements(reports: Sequence[Statement], last: dt.date) -> list[Statement]:
+    """Return the later versions of some reports: a tenth of the profit was none, and equity lacks it too."""
+    found = []
+    for count, report in enumerate(reports[::_RESTATED_EVERY]):
+        gone = abs(report.profit) / 10
+        found.append(
+            replace(
+                report,
+                announced=report.announced + (_RESTATED_AFTER if count % 4 else dt.timedelta(0)),
+                profit=report.profit - gone,
+                assets=report.assets - gone,
+                equity=report.equity - gone,
+                restated=True,
+            )
+        )
+    return [report for report in found if report.announced <= last]
 
 
 def known_roe(reports: Sequence[Statement], n: int, days: Any) -> Floats:

@@ -14,9 +14,9 @@ import polars as pl
 from scipy.stats import rankdata
 
 from bundles.demo.companies import Company, companies
-from bundles.demo.earnings import Statement, known_roe, statements
+from bundles.demo.earnings import Statement, known_roe, restatements, statements
 from bundles.demo.prices import QUALITY_WEIGHT, REVERSAL_SESSIONS, REVERSAL_WEIGHT, Tape, tape
-from engine.calendar import sessions
+from engine.calendar import library_end, sessions
 from engine.files import write_json
 
 LABEL = "Synthetic demo market: no real company, no real price."
@@ -38,6 +38,8 @@ class Spec:
         Expected return of a session for one standard deviation of the planted signal; 0 for the noise-only twin.
     seed : int
         Of all chance.
+    calendar_until : str
+        Last day of the calendar, if that is later than the market's: a sync asks for that of its own year too.
     """
 
     stocks: int = 240
@@ -45,6 +47,7 @@ class Spec:
     last: str = "2023-12-29"
     alpha: float = 0.0004
     seed: int = 20170103
+    calendar_until: str = ""
 
 
 def write_market(spec: Spec, folder: Path) -> dict[str, Any]:
@@ -56,7 +59,10 @@ def write_market(spec: Spec, folder: Path) -> dict[str, Any]:
     last = days[-1].astype(dt.date)
     reports = statements(who, days[0].astype(dt.date).year - 2, last, rng)
     drawn = tape(who, days, known_roe(reports, len(who), days), spec.alpha, rng)
-    for name, table in _tables(who, days, drawn, reports).items():
+    versions = [*reports, *restatements(reports, last)]
+    until = max(spec.last, spec.calendar_until)
+    tables = _tables(who, days, drawn, versions) | {"trade_cal": _calendar(days[0], until)}
+    for name, table in tables.items():
         path = folder / name / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         table.write_parquet(path, compression_level=1)
@@ -95,6 +101,7 @@ def _tables(
     return _by_day(who, text, drawn) | {
         "stock_basic": _stock_basic(who, text),
         "namechange": _names(who, text),
+        "stock_st": _warned(who, text),
         "suspend_d": _suspensions(who, text, drawn),
         "dividend": _dividends(who, text, drawn),
         "income": _reports(who, reports, income),
@@ -103,7 +110,6 @@ def _tables(
             pl.DataFrame({"ts_code": code, "trade_date": text, "open": drawn.index[:, 0], "close": drawn.index[:, 1]})
             for code in INDEX
         ),
-        "trade_cal": _calendar(days),
     }
 
 
@@ -165,6 +171,17 @@ def _names(who: Sequence[Company], text: list[str]) -> pl.DataFrame:
     return names.with_columns(ann_date=pl.lit(None, dtype=pl.String))
 
 
+def _warned(who: Sequence[Company], text: list[str]) -> pl.DataFrame:
+    """Return the exchange's list: who bears the mark on a day; in the fortnight before a delisting nobody does."""
+    rows = [
+        (company.ts_code, text[row])
+        for company in who
+        for first, last in company.warned
+        for row in range(first, min(last, company.delisting_row, len(text)))
+    ]
+    return pl.DataFrame(rows, schema={"ts_code": pl.String, "trade_date": pl.String}, orient="row")
+
+
 def _suspensions(who: Sequence[Company], text: list[str], drawn: Tape) -> pl.DataFrame:
     cells = [(row, i) for row, i in np.argwhere(drawn.suspended) if who[i].list_row <= row < who[i].gone_row]
     return pl.DataFrame(
@@ -206,18 +223,20 @@ def _reports(who: Sequence[Company], reports: Sequence[Statement], items: dict[s
             "f_ann_date": announced,
             "report_type": ["1"] * len(reports),
             "comp_type": ["2" if who[report.company].financial else "1" for report in reports],
-            "update_flag": ["0"] * len(reports),
+            "update_flag": ["1" if report.restated else "0" for report in reports],
             **{item: [round(getattr(report, name), 2) for report in reports] for item, name in items.items()},
         }
     )
 
 
-def _calendar(days: npt.NDArray[np.datetime64]) -> pl.DataFrame:
-    every = np.arange(days[0], days[-1] + 1)
+def _calendar(first: np.datetime64, until: str) -> pl.DataFrame:
+    """Return the calendar: that of the exchange as far as it is known, then every weekday."""
+    every, known = np.arange(first, np.datetime64(until) + 1), sessions()
+    is_open = np.where(every <= np.datetime64(library_end()), np.isin(every, known), np.is_busday(every))
     return pl.DataFrame(
         {
             "exchange": "SSE",
             "cal_date": [str(day).replace("-", "") for day in every],
-            "is_open": np.isin(every, days).astype(np.int64),
+            "is_open": is_open.astype(np.int64),
         }
     )

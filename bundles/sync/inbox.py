@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from bundles.sync.plan import Question
+from engine.errors import Damaged
 from engine.files import replaced_file
 
 FOLDER = ".inbox"
@@ -42,7 +43,7 @@ class Inbox:
     def put(self, question: Question, answer: pl.DataFrame) -> None:
         """File an answer durably."""
         with replaced_file(self._path(question, f"{self.today:%Y%m%d}")) as beside:
-            answer.write_parquet(beside, statistics=False)
+            answer.write_ipc_stream(beside, compression="zstd")  # of many small files it is the cheapest kind
 
     def read(self, questions: Iterable[Question]) -> pl.DataFrame:
         """Return the answers to some questions as one table.
@@ -51,13 +52,15 @@ class Inbox:
         ------
         KeyError
             One has no answer.
+        Damaged
+            One cannot be read.
         """
         frames = []
         for question in questions:
             path = self.find(question)
             if path is None:
                 raise KeyError(question.name)
-            frames.append(pl.read_parquet(path))
+            frames.append(_read(path))
         full = [frame for frame in frames if frame.height]
         return pl.concat(full or frames[:1], how="vertical_relaxed")
 
@@ -72,4 +75,12 @@ class Inbox:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _path(self, question: Question, day: str) -> Path:
-        return self.root / day / f"{question.name}.parquet"
+        return self.root / day / f"{question.name}.arrow"
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_ipc_stream(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:  # a damaged head panics
+        problem = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Damaged(f"{path} cannot be read", problem, "Remove it and run `ashare data sync` again.") from None

@@ -136,8 +136,10 @@ class Stocks:
 
 def directory(span: Span) -> Iterator[Question]:
     """Yield the questions everything else follows from: the calendar and the list of stocks."""
-    for year in range(span.first.year, span.today.year + 2, _CALENDAR_YEARS):
-        last = min(year + _CALENDAR_YEARS - 1, span.today.year + 1)
+    for year in range(span.first.year, span.today.year + 1, _CALENDAR_YEARS):
+        last = year + _CALENDAR_YEARS - 1
+        # next year, which may not be published yet, is never asked for alone: that answer could be empty
+        last = span.today.year + 1 if last >= span.today.year else last
         bounds = {"start_date": f"{year}0101", "end_date": f"{last}1231"}
         yield _question("trade_cal", "trade_cal", {"exchange": "SSE", **bounds})
     for status in STATUSES:

@@ -16,14 +16,16 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"```\n(.*?)```", README, re.DOTALL)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("ashare ")] + re.findall(r"`(ashare [a-z]+[^`]*)`", README)
+def commands_of(page: str) -> list[str]:
+    """Return the commands of a page: those of its blocks, of cron lines too, and those in its text."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    lines = [line.split("#")[0] for language, block in blocks if not language for line in block.splitlines()]
+    typed = [found[0].strip() for line in lines for found in re.findall(r"\b(ashare [a-z][^&|;]*)(&&|\||;|$)", line)]
+    return typed + re.findall(r"`(ashare [a-z]+[^`]*)`", page)
 
 
-@pytest.mark.parametrize("line", commands())
-def test_every_ashare_command_parses(line):
+def parses(line: str) -> None:
+    """Complain about a command the program does not have, or an option it does not know."""
     words = shlex.split(line)[1:]
     command: click.Command = ashare
     while isinstance(command, click.Group):
@@ -33,6 +35,11 @@ def test_every_ashare_command_parses(line):
         command = found
     options = {name for parameter in command.params for name in parameter.opts}
     assert {word for word in words if word.startswith("-")} <= options
+
+
+@pytest.mark.parametrize("line", commands_of(README))
+def test_every_ashare_command_parses(line):
+    parses(line)
 
 
 def test_the_files_it_links_to_are_there():

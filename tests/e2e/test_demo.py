@@ -29,6 +29,12 @@ def test_the_demo(tmp_path):
     assert daily["trade_date"].min() == "20170103"
     assert daily["trade_date"].max() == "20231229"
     assert 200 < daily["ts_code"].n_unique() <= 300
+    assert "$ ashare data sync --from 2017-01-03 --to 2023-12-29" in done.stdout
+    (version,) = (tmp_path / "demo" / "lake" / "versions").glob("*.json")
+    lake = json.loads(version.read_text())
+    assert lake["covered"]["daily"] == ["2017-01-03", "2023-12-29"]  # asked for, not imported
+    assert lake["held_back"] == {}
+    assert sum(part["rows"] for part in lake["parts"]["daily"]) == daily.height
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
