@@ -130,7 +130,7 @@ def _cast(raw: pl.DataFrame, name: str, column: Any) -> pl.Expr:
         return coded(name, dtype).cast(pl.Int64, strict=False)
     if getattr(column, "regex", None) == DIGITS:
         return coded(name, dtype)
-    return value.cast(column.dtype, strict=False)
+    return value.cast(pl.String, strict=False).cast(column.dtype, strict=False)
 
 
 def coded(name: str, dtype: pl.DataType) -> pl.Expr:
@@ -147,7 +147,7 @@ def _failed(endpoint: Endpoint, where: str, failure: Any) -> tuple[str, BadInput
     counts = failure.counts()
     rule = min(counts, key=lambda name: ("|" not in name, name != "primary_key"))
     row = failure.details().filter(pl.col(rule) == "invalid").row(0, named=True)
-    shown = ", ".join(f"{name} = {row[name]}" for name in endpoint.key)
+    shown = ", ".join(f"{name} = {row[name]}" for name in endpoint.key if name in row)
     if rule == "primary_key":
         return rule, _duplicates(endpoint, where, counts[rule], shown)
     column, _, check = rule.partition("|")
@@ -232,7 +232,8 @@ class Intake:
         raw = source.read()
         raw = raw.with_columns(pl.lit(None).alias(name) for name in self.endpoint.optional if name not in raw.columns)
         _require_columns(self.endpoint, raw, source.where)
-        rows = self._typed(self._a_shares(raw.with_row_index(_ROW)), source.where)
+        raw = raw.select(list(self.endpoint.schema.columns())).with_row_index(_ROW)  # a column more may have any name
+        rows = self._typed(self._a_shares(raw), source.where)
         if self.endpoint.repeats:
             rows = rows.unique(maintain_order=True)
         good, failure = self.endpoint.schema.filter(rows)

@@ -277,6 +277,11 @@ def load() -> Settings:
 
 def _require_home(home: Path) -> None:
     """Refuse a home that no folder can be made at, before anything is read from it."""
+    try:
+        home.is_dir()
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+        raise SettingsError(f"ASHARE_HOME {home} cannot be used", problem, "Name another folder.") from None
     there = next(path for path in (home, *home.parents) if os.path.exists(path))
     needed = os.R_OK | os.X_OK if there == home else os.W_OK | os.X_OK
     if not there.is_dir() or not os.access(there, needed):
@@ -307,7 +312,7 @@ def _require_known(environ: Mapping[str, str]) -> None:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError, OSError) as error:  # beside TOML's own: a number of 5,000 digits, deep brackets
         raise SettingsError(f"{path} cannot be read", str(error), "Write it as TOML.") from None
 
 

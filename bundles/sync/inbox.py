@@ -9,7 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
+from bundles.parquet import Unreadable, read_parquet
 from bundles.sync.plan import Question
+from engine.errors import Damaged
 from engine.files import replaced_file
 
 FOLDER = ".inbox"
@@ -51,13 +53,15 @@ class Inbox:
         ------
         KeyError
             One has no answer.
+        Damaged
+            One cannot be read.
         """
         frames = []
         for question in questions:
             path = self.find(question)
             if path is None:
                 raise KeyError(question.name)
-            frames.append(pl.read_parquet(path))
+            frames.append(_read(path))
         full = [frame for frame in frames if frame.height]
         return pl.concat(full or frames[:1], how="vertical_relaxed")
 
@@ -73,3 +77,10 @@ class Inbox:
 
     def _path(self, question: Question, day: str) -> Path:
         return self.root / day / f"{question.name}.parquet"
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        return read_parquet(path)
+    except Unreadable as error:
+        raise Damaged(f"{path} cannot be read", str(error), "Remove it and run `ashare data sync` again.") from None

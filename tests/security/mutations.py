@@ -34,18 +34,18 @@ VALUES: list[Any] = [
 def spoilt_json(rng: random.Random, document: Any) -> bytes:
     """Return a document with one to four faults in its structure, and sometimes more in its bytes."""
     document = copy.deepcopy(document)
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(rng.choice([1, 1, 1, 2, 4])):
         document = _spoilt_once(rng, document)
     body = written(document)
-    return spoilt_bytes(rng, body) if rng.random() < 0.15 else body
+    return spoilt_bytes(rng, body) if rng.random() < 0.1 else body
 
 
 def _spoilt_once(rng: random.Random, document: Any) -> Any:
-    places = list(_places(document))
+    places = list(_places(document)) if isinstance(document, list | dict) else []
     if not places or rng.random() < 0.02:
         return rng.choice(VALUES)
-    container, key = places[rng.randrange(len(places))] if rng.random() < 0.6 else rng.choice(places[:12])
-    kind = rng.randrange(6)
+    container, key = rng.choice(places if rng.random() < 0.75 else places[:12])
+    kind = rng.randrange(8)
     if kind == 0:
         del container[key]
     elif kind == 1 and isinstance(container, list):
@@ -54,9 +54,19 @@ def _spoilt_once(rng: random.Random, document: Any) -> Any:
         rng.shuffle(container)
     elif kind == 3 and isinstance(container, dict):
         container[rng.choice(["x", "", "__class__", "code", "data", "items"])] = container.pop(key)
+    elif kind >= 6 and isinstance(container[key], int | float | str):
+        container[key] = near(rng, container[key])
     else:
         container[key] = rng.choice(VALUES)
     return document
+
+
+def near(rng: random.Random, value: Any) -> Any:
+    """Return a value that might be true: a number of another size or sign, a text with a letter changed."""
+    if isinstance(value, str):
+        at = rng.randrange(len(value) + 1)
+        return value[:at] + rng.choice("0123456789.SHZ") + value[at + 1 :]
+    return rng.choice([value * 10, value / 100, -value, value + 0.01, 0, round(value), str(value)])
 
 
 def _places(value: Any) -> Any:
@@ -114,11 +124,12 @@ def spoilt_bytes(rng: random.Random, content: bytes) -> bytes:
 def spoilt_csv(rng: random.Random, content: bytes) -> bytes:
     """Return a CSV file with broken cells, columns, rows, encodings or bytes."""
     rows = [line.split(",") for line in content.decode().splitlines()]
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(rng.choice([1, 1, 2, 4])):
         row = rows[rng.randrange(len(rows))] if rows else []
-        kind = rng.randrange(9)
-        if kind <= 3 and row and rows:
-            rows[0 if rng.random() < 0.1 else rng.randrange(len(rows))][rng.randrange(len(row))] = _cell(rng)
+        kind = rng.randrange(12)
+        at = rng.randrange(len(row)) if row else 0
+        if kind <= 2 and row:
+            row[at] = _cell(rng)
         elif kind == 4 and rows:
             rows.append(list(row))
         elif kind == 5 and row:
@@ -129,8 +140,10 @@ def spoilt_csv(rng: random.Random, content: bytes) -> bytes:
             at = rng.randrange(len(rows[0]))
             for line in rows:
                 line.append(line[at] if at < len(line) else "")
-        elif kind == 8 and rows:
-            del rows[rng.randrange(len(rows)) :]
+        elif kind == 3 and len(rows) > 1:
+            del rows[rng.randrange(1, len(rows)) :]
+        elif kind >= 8 and row and row is not rows[0]:
+            row[at] = near(rng, row[at])
     text = rng.choice(["\n"] * 8 + ["\r\n", "\r"]).join(",".join(row) for row in rows) + rng.choice(["\n", "", "\n\n\n"])
     body = text.encode(rng.choice(["utf-8"] * 9 + ["utf-8-sig", "utf-16", "gb18030"]), "surrogatepass")
     return spoilt_bytes(rng, body) if rng.random() < 0.2 else body

@@ -59,7 +59,8 @@ class Ground:
         lake = Lake(root / "home" / "lake")
         import_folder(market, lake, TODAY, "six_months")
         with lake.append() as append:
-            append.hold_back(ENDPOINTS["daily"], pl.DataFrame({"ts_code": ["x"], "check": ["y"], "detail": ["z"]}), TODAY)
+            held = pl.DataFrame(dict.fromkeys([*ENDPOINTS["daily"].schema.columns(), "check", "detail"], "x"))
+            append.hold_back(ENDPOINTS["daily"], held, TODAY)
             append.commit("", {}, {"daily": (dt.date(2018, 3, 5), dt.date(2018, 3, 9))})
         ground = cls(root, market, lake)
         ground.state = ground.content()
@@ -302,7 +303,8 @@ def _spoilt_parquet(rng: random.Random, content: bytes, path: Path) -> None:
             except Exception:  # polars makes no such column: one of nulls does as well
                 frame = frame.with_columns(pl.Series(column, values, dtype=dtype))
         elif kind == 1:
-            frame = frame.rename({column: rng.choice(["x", "", "__row__", "known_at", "held", "plan", "ts_code "])}, strict=False)
+            name = rng.choice(["x", "", "__row__", "known_at", "held", "fresh", "plan"])
+            frame = frame.with_columns(pl.col(column).alias(name)).drop(column if rng.random() < 0.3 else [])
         elif kind == 2:
             frame = frame.drop(column)
         elif kind == 3:
