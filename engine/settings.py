@@ -272,7 +272,9 @@ def load() -> Settings:
         raise _as_one_line(error, path) from None
     except Unparsable as error:
         raise SettingsError(
-            "a variable of the environment cannot be read", _discreet(str(error)), "Set single values: ASHARE_SECTION__KEY=VALUE."
+            "a variable of the environment cannot be read",
+            _discreet(str(error)),
+            "Set single values: ASHARE_SECTION__KEY=VALUE.",
         ) from None
 
 
@@ -306,7 +308,9 @@ def _require_known(environ: Mapping[str, str]) -> None:
         known += [f"{_PREFIX}{title}__{key}".upper() for title, kind in sections.items() for key in kind.model_fields]
         nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
         raise SettingsError(
-            f"the variable {_discreet(name)} is refused", "no setting has this name", f"The nearest is {nearest}; or unset it."
+            f"the variable {_discreet(name)} is refused",
+            "no setting has this name",
+            f"The nearest is {nearest}; or unset it.",
         )
 
 
@@ -321,7 +325,9 @@ def _profile(name: str) -> dict[str, Any]:
     folder = resources.files("engine") / "profiles"
     known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
     if name not in known:
-        raise SettingsError(f"profile {_discreet(repr(name))} is unknown", f"there are {', '.join(known)}", "Name one of these.")
+        raise SettingsError(
+            f"profile {_discreet(repr(name))} is unknown", f"there are {', '.join(known)}", "Name one of these."
+        )
     return tomllib.loads((folder / f"{name}.toml").read_text("utf-8"))
 
 

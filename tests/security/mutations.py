@@ -19,14 +19,61 @@ class Raw:
 
 
 VALUES: list[Any] = [
-    *(None, True, False, 0, -1, -0.0, 0.5, 1e-320, 1e308, -1e308, 2**53, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 10**30),
-    *("", " ", "\x00", "\ud800", "\udfff\ud800", "\u202e\u200b", "é" * 300, "\U0010ffff", "\ufeff", "\r\n", "\x1b[2J", "NaN"),
+    *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        -0.0,
+        0.5,
+        1e-320,
+        1e308,
+        -1e308,
+        2**53,
+        2**53 + 1,
+        2**63 - 1,
+        2**63,
+        -(2**63) - 1,
+        10**30,
+    ),
+    *(
+        "",
+        " ",
+        "\x00",
+        "\ud800",
+        "\udfff\ud800",
+        "\u202e\u200b",
+        "é" * 300,
+        "\U0010ffff",
+        "\ufeff",
+        "\r\n",
+        "\x1b[2J",
+        "NaN",
+    ),
     *("nan", "inf", "-inf", "1e400", "0x10", "1_000", "１２", "٣", "null", "true", "--", "=1+1", "../../../etc/passwd"),
     *("20180305", "20180305.0", "2018-03-05", "20180230", "00000000", "00010101", "99991231", "99999999", "20180305 "),
-    *("201803051", "-0180305", "20180306T00", "19000101", "600000.SH", "600000.sh", "900901.SH", "T00018.SH", "000905.SH"),
+    *(
+        "201803051",
+        "-0180305",
+        "20180306T00",
+        "19000101",
+        "600000.SH",
+        "600000.sh",
+        "900901.SH",
+        "T00018.SH",
+        "000905.SH",
+    ),
     *("L", "D", "S", "0", "1", "1.0", "实施", "a" * 70_000, [], {}, [[]], [1, "a"], {"a": None}, [None] * 50),
     *(Raw("NaN"), Raw("Infinity"), Raw("-Infinity"), Raw("1e999"), Raw("-1e999"), Raw("1" * 400), Raw("1" * 5000)),
-    *(Raw("[" * DEEP + "]" * DEEP), Raw('{"a":' * DEEP + "1" + "}" * DEEP), Raw("[" * DEEP), Raw("01"), Raw("+1"), Raw("'a'")),
+    *(
+        Raw("[" * DEEP + "]" * DEEP),
+        Raw('{"a":' * DEEP + "1" + "}" * DEEP),
+        Raw("[" * DEEP),
+        Raw("01"),
+        Raw("+1"),
+        Raw("'a'"),
+    ),
 ]
 """Values a place may get."""
 
@@ -115,7 +162,9 @@ def spoilt_bytes(rng: random.Random, content: bytes) -> bytes:
         elif kind == 4:
             del spoilt[at:]
         elif kind == 5:
-            spoilt[at:at] = rng.choice([b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b'"', b",", b"\n", b"\r", b"{", b"]", b"\\u"])
+            spoilt[at:at] = rng.choice(
+                [b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b'"', b",", b"\n", b"\r", b"{", b"]", b"\\u"]
+            )
         else:
             spoilt[at : at + 1] = rng.choice([b"9" * 400, b"-", b"e", b".", b"\xc3", "股".encode()])
     return bytes(spoilt)
@@ -144,7 +193,9 @@ def spoilt_csv(rng: random.Random, content: bytes) -> bytes:
             del rows[rng.randrange(1, len(rows)) :]
         elif kind >= 8 and row and row is not rows[0]:
             row[at] = near(rng, row[at])
-    text = rng.choice(["\n"] * 8 + ["\r\n", "\r"]).join(",".join(row) for row in rows) + rng.choice(["\n", "", "\n\n\n"])
+    text = rng.choice(["\n"] * 8 + ["\r\n", "\r"]).join(",".join(row) for row in rows) + rng.choice(
+        ["\n", "", "\n\n\n"]
+    )
     body = text.encode(rng.choice(["utf-8"] * 9 + ["utf-8-sig", "utf-16", "gb18030"]), "surrogatepass")
     return spoilt_bytes(rng, body) if rng.random() < 0.2 else body
 

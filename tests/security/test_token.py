@@ -162,7 +162,15 @@ def test_every_command_keeps_the_token_to_itself(say, home, tmp_path, market, mo
                 assert not codes[name] or name == "train", (name, said)  # two months teach no model
         assert server.asked
     served = {name for name, code in codes.items() if code == 0}
-    assert served >= {"data sync", "data build", "backtest", "report", "factor export", "data verify", "data quarantine"}
+    assert served >= {
+        "data sync",
+        "data build",
+        "backtest",
+        "report",
+        "factor export",
+        "data verify",
+        "data quarantine",
+    }
     assert list(home.glob("runs/*/manifest.json"))
     assert require_unseen("", tmp_path) > 50
 
@@ -192,7 +200,8 @@ class Echo:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST
+            def do_GET(self) -> None:
+                self.do_POST()
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -269,7 +278,11 @@ def misplaced(home: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the token where it does not belong."""
     home.mkdir()
     monkeypatch.delenv("ASHARE_TUSHARE_TOKEN")
-    variables = {"url": f"http://127.0.0.1:9/{TOKEN}", "user": f"http://{TOKEN}@127.0.0.1:9", "query": f"http://x/?{TOKEN}"}
+    variables = {
+        "url": f"http://127.0.0.1:9/{TOKEN}",
+        "user": f"http://{TOKEN}@127.0.0.1:9",
+        "query": f"http://x/?{TOKEN}",
+    }
     if where in variables:
         monkeypatch.setenv("ASHARE_TUSHARE_TOKEN", TOKEN)
         monkeypatch.setenv("ASHARE_TUSHARE__BASE_URL", variables[where])
@@ -280,7 +293,16 @@ def misplaced(home: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
         (home / "ashare.toml").write_text(where.format(TOKEN))
 
 
-PLACES = ["url", "user", "query", "open file", "tushare.token = '{}'", "token = '{}'", "{} = 1", "[tushare\ntoken = '{}'"]
+PLACES = [
+    "url",
+    "user",
+    "query",
+    "open file",
+    "tushare.token = '{}'",
+    "token = '{}'",
+    "{} = 1",
+    "[tushare\ntoken = '{}'",
+]
 PLACES += ["[tushare]\npoints = '{}'", "tushare = '{}'", "[{}]\nx = 1", "profile = '{}'", "[tushare]\n{} = 1"]
 PLACES += ["[execution]\nfill = '{}'", "[{0}]\n[{0}]", "labels.index = '{}'"]
 
@@ -303,7 +325,17 @@ def test_objects_that_know_the_token_do_not_tell(set_up, home, monkeypatch):
             client.fetch("trade_cal", {}, ["cal_date"])
     error = failure.value
     again = pickle.loads(pickle.dumps(error))
-    for thing in (client, vars(client), vars(client._session), values, values.model_dump(), error, error.args, vars(error), again):
+    for thing in (
+        client,
+        vars(client),
+        vars(client._session),
+        values,
+        values.model_dump(),
+        error,
+        error.args,
+        vars(error),
+        again,
+    ):
         require_unseen(f"{thing!r} {thing!s}")
     require_unseen(pickle.dumps(error).decode("latin-1") + values.model_dump_json())
     assert error.__context__ is None or not found_in(repr(error.__context__))
