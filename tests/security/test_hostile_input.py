@@ -37,7 +37,7 @@ from tests.vendor import FREE, TOKEN, Time
 TODAY = dt.date(2027, 1, 4)
 SECONDS, MEBIBYTES = 5.0, 400
 """What one input may take, and by how much the process may grow over all of them."""
-FEW, MANY = 250, 10_000
+FEW, MANY = 350, 10_000
 
 
 @dataclass
