@@ -217,7 +217,7 @@ def _fen(prices: pl.Series) -> npt.NDArray[np.int32]:
 
 def _fen64(prices: pl.Series) -> npt.NDArray[np.int64]:
     """Return prices in fen, 0 for a missing one; a vendor's mark of "no limit" may be any large number."""
-    return np.rint(prices.fill_null(0).to_numpy() * 100).astype(np.int64)
+    return np.rint(np.minimum(prices.fill_null(0).to_numpy(), 1e15) * 100).astype(np.int64)
 
 
 def _filled(values: pl.Series) -> npt.NDArray[np.float64]:

@@ -1068,10 +1068,18 @@ REASONS = ("check", "detail", "fetched_at")
 def _held_of(lake: Lake, version: Version, endpoint: str, parts: Sequence[Part]) -> pl.DataFrame:
     """Return the rows of one endpoint that are held back."""
     key = list(ENDPOINTS[endpoint].key)
-    rows = pl.concat([lake.part(part).select(pl.col(*key, *REASONS).cast(pl.String)) for part in parts])
+    rows = pl.concat([_held_part(lake, part, key) for part in parts])
     now = lake.frame(version, endpoint, key).select(pl.all().cast(pl.String)).unique().with_columns(released=True)
     joined = rows.join(now, on=key, how="left", nulls_equal=True, maintain_order="left")
     return joined.select(pl.lit(endpoint).alias("endpoint"), *rows.columns, pl.col("released").fill_null(False))
+
+
+def _held_part(lake: Lake, part: Part, key: Sequence[str]) -> pl.DataFrame:
+    """Return a file of rows held back: key, reason and day; plans that failed a check alone have no number yet."""
+    rows = lake.part(part)
+    rows = rows.with_columns(pl.lit(None).alias(name) for name in (*key, "check", "detail") if name not in rows.columns)
+    day = pl.lit(part.fetched_at.isoformat()).alias("fetched_at")
+    return rows.select(pl.col(*key, "check", "detail").cast(pl.String), day)
 
 
 # the whole lake

@@ -17,6 +17,8 @@ import polars as pl
 CODE = r"^[0-9]{6}\.(SH|SZ|BJ)$"
 DIGITS = r"^[0-9]+$"
 """Of a text column that holds the vendor's numbered kinds; programs that see numbers write them with a point."""
+DEAREST = 1e7
+"""CNY; no share costs that much."""
 PLAN = "plan"
 """Which of several dividend plans of a period a row is; the importer numbers them (``bundles.plans``)."""
 INDEX_CODE = r"^[0-9A-Za-z]+\.[A-Z]+$"
@@ -203,7 +205,7 @@ class NewShare(dy.Schema):
     ts_code = _code()
     ipo_date = dy.Date(nullable=True)
     issue_date = dy.Date(nullable=True)
-    price = dy.Float64(nullable=True, min=0)
+    price = dy.Float64(nullable=True, min=0, max=DEAREST)
 
 
 class Rights(dy.Schema):

@@ -19,6 +19,7 @@ import polars as pl
 from bundles.endpoints import ENDPOINTS, Undated
 from bundles.intake import Intake, Source, Taken
 from bundles.lake import EMPTY, Lake, Version
+from bundles.parquet import Unreadable, read_parquet
 from engine.errors import BadInput
 
 Progress = Callable[[str, int, int], None]
@@ -133,9 +134,11 @@ def read_table(path: Path) -> pl.DataFrame:
     """
     try:
         if path.suffix == ".csv":
-            return pl.read_csv(path, infer_schema=False, null_values=[""])
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+            return pl.read_csv(path, infer_schema=False, null_values=[""], glob=False)
+        return read_parquet(path)
+    except (Unreadable, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise BadInput(
-            f"{path} cannot be read", str(error).splitlines()[0], "Write it again as Parquet or CSV."
+            f"{path} cannot be read",
+            (str(error).splitlines() or [type(error).__name__])[0],
+            "Write it again as Parquet or CSV.",
         ) from None

@@ -98,7 +98,12 @@ def _can_hold(column: Any, dtype: pl.DataType) -> bool:
     """Say whether values of a type can be read as what a column of the schema wants."""
     if isinstance(column, dy.Float64 | dy.Int64):
         return dtype.is_numeric() or dtype in (pl.String, pl.Boolean, pl.Null)
-    return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object)
+    return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object, pl.Duration)
+
+
+def _shown(values: pl.Series, at: int) -> str:
+    """Return a value for an error; a day may be one that Python has not."""
+    return values.slice(at, 1).cast(pl.String)[0] if values.dtype.is_temporal() else repr(values[at])
 
 
 def _wanted(column: Any) -> str:
@@ -118,11 +123,7 @@ def _no_such_day(raw: pl.DataFrame, name: str, column: Any) -> pl.Series:
 def _cast(raw: pl.DataFrame, name: str, column: Any) -> pl.Expr:
     value, dtype = pl.col(name), raw.schema[name]
     if isinstance(column, dy.Date):
-        if dtype == pl.Date:
-            return value
-        text = coded(name, dtype)
-        # polars would read seven digits as a day too
-        return pl.when(text.str.contains(_EIGHT_DIGITS)).then(text.str.strptime(pl.Date, "%Y%m%d", strict=False))
+        return _day(name, dtype)
     if isinstance(column, dy.Float64):
         number = (value.str.strip_chars() if dtype == pl.String else value).cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number).alias(name)
@@ -130,7 +131,16 @@ def _cast(raw: pl.DataFrame, name: str, column: Any) -> pl.Expr:
         return coded(name, dtype).cast(pl.Int64, strict=False)
     if getattr(column, "regex", None) == DIGITS:
         return coded(name, dtype)
-    return value.cast(column.dtype, strict=False)
+    return value.cast(pl.String, strict=False).cast(column.dtype, strict=False)
+
+
+def _day(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Return a column of days; one before 1900, or beyond what Python counts, is none."""
+    day, text = pl.col(name), coded(name, dtype)
+    if dtype != pl.Date:
+        # polars would read seven digits as a day too
+        day = pl.when(text.str.contains(_EIGHT_DIGITS)).then(text.str.strptime(pl.Date, "%Y%m%d", strict=False))
+    return pl.when(day.dt.year().is_between(1900, dt.MAXYEAR)).then(day).alias(name)
 
 
 def coded(name: str, dtype: pl.DataType) -> pl.Expr:
@@ -147,7 +157,7 @@ def _failed(endpoint: Endpoint, where: str, failure: Any) -> tuple[str, BadInput
     counts = failure.counts()
     rule = min(counts, key=lambda name: ("|" not in name, name != "primary_key"))
     row = failure.details().filter(pl.col(rule) == "invalid").row(0, named=True)
-    shown = ", ".join(f"{name} = {row[name]}" for name in endpoint.key)
+    shown = ", ".join(f"{name} = {row[name]}" for name in endpoint.key if name in row)
     if rule == "primary_key":
         return rule, _duplicates(endpoint, where, counts[rule], shown)
     column, _, check = rule.partition("|")
@@ -232,7 +242,8 @@ class Intake:
         raw = source.read()
         raw = raw.with_columns(pl.lit(None).alias(name) for name in self.endpoint.optional if name not in raw.columns)
         _require_columns(self.endpoint, raw, source.where)
-        rows = self._typed(self._a_shares(raw.with_row_index(_ROW)), source.where)
+        raw = raw.select(list(self.endpoint.schema.columns())).with_row_index(_ROW)  # a column more may have any name
+        rows = self._typed(self._a_shares(raw), source.where)
         if self.endpoint.repeats:
             rows = rows.unique(maintain_order=True)
         good, failure = self.endpoint.schema.filter(rows)
@@ -259,7 +270,7 @@ class Intake:
             if broken.any():
                 at = int(broken.arg_max() or 0)
                 error = BadInput(
-                    f"{where}, row {raw[_ROW][at] + 1}: {name} = {raw[name][at]!r}",
+                    f"{where}, row {raw[_ROW][at] + 1}: {name} = {_shown(raw[name], at)}",
                     f"{_wanted(column)} belongs there",
                     "Correct the value.",
                 )

@@ -21,17 +21,18 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 from filelock import FileLock, Timeout
+from pydantic import Field, TypeAdapter, ValidationError
 
 from bundles.endpoints import ENDPOINTS, Endpoint
+from bundles.parquet import DAY, Unreadable, read_parquet
 from engine.errors import Damaged, DataNotFit, Halted
-from engine.files import fsync_path, read_json, sha256_of, write_json
+from engine.files import fsync_path, sha256_of, write_json
 
 KNOWN_AT = "known_at"
-DAY = "trade_date"
 HELD_BACK = "held_back"
 """The folder of the rows that failed a check."""
 
@@ -56,7 +57,7 @@ class Part:
         First and last ``trade_date`` of its rows; None where there is none, or the version file does not say.
     """
 
-    path: str
+    path: Annotated[str, Field(pattern=r"^(held_back/)?[a-z_]+/[^/\x00]+\.parquet$")]
     rows: int
     sha256: str
     fetched_at: dt.date
@@ -67,12 +68,6 @@ class Part:
         """Return what a version file says of it."""
         span = None if self.span is None else [str(day) for day in self.span]
         return {**self.__dict__, "fetched_at": self.fetched_at.isoformat(), "span": span}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Part:
-        """Read it from a version file."""
-        fetched_at, span = dt.date.fromisoformat(value["fetched_at"]), value.get("span")
-        return cls(**{**value, "fetched_at": fetched_at, "span": span and _days(span)})
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,7 @@ class Version:
 
     number: int
     parts: Mapping[str, tuple[Part, ...]]
-    lineage: tuple[str, ...]
+    lineage: Annotated[tuple[str, ...], Field(min_length=1)]
     label: str
     notes: Mapping[str, Any]
     covered: Mapping[str, tuple[dt.date, dt.date]] = field(default_factory=dict)
@@ -131,25 +126,17 @@ def data_id(parts: Mapping[str, Sequence[Part]]) -> str:
 
 
 def _read_version(path: Path) -> Version:
-    value = read_json(path)
-    return Version(
-        int(value["number"]),
-        _read_parts(value["parts"]),
-        tuple(value["lineage"]),
-        value["label"],
-        value["notes"],
-        {name: _days(days) for name, days in value.get("covered", {}).items()},
-        _read_parts(value.get("held_back", {})),
-    )
-
-
-def _days(value: Sequence[str]) -> tuple[dt.date, dt.date]:
-    first, last = value
-    return dt.date.fromisoformat(first), dt.date.fromisoformat(last)
-
-
-def _read_parts(value: Mapping[str, Any]) -> dict[str, tuple[Part, ...]]:
-    return {name: tuple(Part.from_json(part) for part in entries) for name, entries in value.items()}
+    """Read a version file; ``ValueError`` says what is wrong with it."""
+    try:
+        version = TypeAdapter(Version).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{where or 'the file'}: {first['msg']}") from None
+    strange = {*version.parts, *version.held_back, *version.covered} - set(ENDPOINTS)
+    if strange or version.number != int(path.stem) or version.as_known_at:
+        raise ValueError(f"it tells of {min(strange)!r}" if strange else f"it is not of version {int(path.stem)}")
+    return version
 
 
 def _shown_parts(parts: Mapping[str, Sequence[Part]]) -> dict[str, Any]:
@@ -189,10 +176,10 @@ class Lake:
         for path in sorted((self.root / "versions").glob("[0-9]*.json"), reverse=True):
             try:
                 yield _read_version(path)
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except (OSError, ValueError) as error:
                 raise Damaged(
                     f"{path} of the lake cannot be read",
-                    f"{type(error).__name__}: {error}",
+                    str(error),
                     "Restore it from a backup; removing it makes the version before it the newest.",
                 ) from None
 
@@ -305,14 +292,9 @@ class Lake:
         wanted = None if columns is None else list(columns)
         if as_known_at is not None and wanted is not None and KNOWN_AT not in wanted:
             wanted.append(KNOWN_AT)
-        path = self.root / part.path
         try:
-            if between is None:
-                rows = pl.read_parquet(path, columns=wanted)
-            else:  # of other row groups only the days are decoded
-                inside = pl.scan_parquet(path).filter(pl.col(DAY).is_between(*between))
-                rows = (inside if wanted is None else inside.select(wanted)).collect()
-        except (FileNotFoundError, pl.exceptions.ComputeError) as error:
+            rows = read_parquet(self.root / part.path, wanted, between)
+        except Unreadable as error:
             raise Damaged(
                 f"{part.path} of the lake cannot be read", str(error), "Restore it from a backup, or import again."
             ) from None

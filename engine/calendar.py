@@ -84,7 +84,7 @@ def beyond() -> Beyond | None:
         value = read_json(path)
         first, last = (dt.date.fromisoformat(value[name]) for name in ("first", "last"))
         known = Beyond(first, last, frozenset(map(dt.date.fromisoformat, value["sessions"])))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(
             f"{path} cannot be read", f"{type(error).__name__}: {error}", "Remove it and run `ashare data sync`."
         ) from None

@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -51,7 +52,7 @@ class DataSettings(Section):
 class TushareSettings(Section):
     """Where market data are asked for, and how fast; the token is no setting."""
 
-    base_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/\-]*)?$")] = (
+    base_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~\-]{0,39})*$")] = (
         "https://api.tushare.pro"
     )
     """Where questions are posted; over plain http everyone on the way can read the token."""
@@ -271,12 +272,19 @@ def load() -> Settings:
         raise _as_one_line(error, path) from None
     except Unparsable as error:
         raise SettingsError(
-            "a variable of the environment cannot be read", str(error), "Set single values: ASHARE_SECTION__KEY=VALUE."
+            "a variable of the environment cannot be read",
+            _discreet(str(error)),
+            "Set single values: ASHARE_SECTION__KEY=VALUE.",
         ) from None
 
 
 def _require_home(home: Path) -> None:
     """Refuse a home that no folder can be made at, before anything is read from it."""
+    try:
+        home.is_dir()
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+        raise SettingsError(f"ASHARE_HOME {home} cannot be used", problem, "Name another folder.") from None
     there = next(path for path in (home, *home.parents) if os.path.exists(path))
     needed = os.R_OK | os.X_OK if there == home else os.W_OK | os.X_OK
     if not there.is_dir() or not os.access(there, needed):
@@ -300,22 +308,26 @@ def _require_known(environ: Mapping[str, str]) -> None:
         known += [f"{_PREFIX}{title}__{key}".upper() for title, kind in sections.items() for key in kind.model_fields]
         nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
         raise SettingsError(
-            f"the variable {name} is refused", "no setting has this name", f"The nearest is {nearest}; or unset it."
+            f"the variable {_discreet(name)} is refused",
+            "no setting has this name",
+            f"The nearest is {nearest}; or unset it.",
         )
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read", str(error), "Write it as TOML.") from None
+    except (ValueError, RecursionError, OSError) as error:  # beside TOML's own: a number of 5,000 digits, deep brackets
+        raise SettingsError(f"{path} cannot be read", _discreet(str(error)), "Write it as TOML.") from None
 
 
 def _profile(name: str) -> dict[str, Any]:
     folder = resources.files("engine") / "profiles"
     known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
     if name not in known:
-        raise SettingsError(f"profile {name!r} is unknown", f"there are {', '.join(known)}", "Name one of these.")
+        raise SettingsError(
+            f"profile {_discreet(repr(name))} is unknown", f"there are {', '.join(known)}", "Name one of these."
+        )
     return tomllib.loads((folder / f"{name}.toml").read_text("utf-8"))
 
 
@@ -328,12 +340,17 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _discreet(text: str) -> str:
+    """Return a text without what is long enough to be a secret that was put into a wrong place."""
+    return re.sub(r"[0-9A-Za-z_~+/=-]{40,}", "(hidden)", text)
+
+
 def _as_one_line(error: ValidationError, path: Path | None) -> SettingsError:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = _discreet(".".join(str(part) for part in first["loc"]))
     given = first.get("input")
     # what stands under an unknown key may be a secret
     hidden = isinstance(given, dict) or first["type"] == "extra_forbidden" or key.startswith("tushare")
-    value = "" if hidden else f" = {given!r}"
+    value = "" if hidden else f" = {_discreet(repr(given))}"
     where = f"{path} or the environment" if path else "the environment"
     return SettingsError(f"setting {key}{value} is refused", first["msg"], f"Correct it in {where}.")

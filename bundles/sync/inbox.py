@@ -30,19 +30,19 @@ class Inbox:
     def __init__(self, lake: Path, today: dt.date) -> None:
         self.root = lake / FOLDER
         self.today = today
-        self._days = sorted((path.name for path in self.root.glob("[0-9]*")), reverse=True)
+        self._days = sorted((day for path in self.root.glob("*") if (day := _day(path.name))), reverse=True)
 
     def find(self, question: Question) -> Path | None:
         """Return the file of an answer that may be used today."""
-        for day in dict.fromkeys([f"{self.today:%Y%m%d}", *self._days]):
+        for day in dict.fromkeys([self.today, *self._days]):
             path = self._path(question, day)
-            if question.stands(dt.datetime.strptime(day, "%Y%m%d").date(), self.today) and path.is_file():  # noqa: DTZ007
+            if question.stands(day, self.today) and path.is_file():
                 return path
         return None
 
     def put(self, question: Question, answer: pl.DataFrame) -> None:
         """File an answer durably."""
-        with replaced_file(self._path(question, f"{self.today:%Y%m%d}")) as beside:
+        with replaced_file(self._path(question, self.today)) as beside:
             answer.write_ipc_stream(beside, compression="zstd")  # of many small files it is the cheapest kind
 
     def read(self, questions: Iterable[Question]) -> pl.DataFrame:
@@ -74,8 +74,17 @@ class Inbox:
         """Remove the inbox when the lake has what was in it."""
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _path(self, question: Question, day: str) -> Path:
-        return self.root / day / f"{question.name}.arrow"
+    def _path(self, question: Question, day: dt.date) -> Path:
+        return self.root / f"{day:%Y%m%d}" / f"{question.name}.arrow"
+
+
+def _day(name: str) -> dt.date | None:
+    """Return the day a folder is named by; one of another name is not ours."""
+    try:
+        day = dt.date.fromisoformat(name)
+    except ValueError:
+        return None
+    return day if name == f"{day:%Y%m%d}" else None
 
 
 def _read(path: Path) -> pl.DataFrame:

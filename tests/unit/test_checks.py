@@ -635,6 +635,21 @@ def test_rows_held_back_are_shown_with_what_came_since(tmp_path: Path) -> None:
     ]
 
 
+def test_rows_a_sync_held_back_are_shown_with_its_day(home: Path, tmp_path: Path) -> None:
+    lake = lake_of(two_years(), tmp_path)
+    plan = pl.DataFrame(
+        {"ts_code": ["600000.SH"], "end_date": ["x"], "div_proc": ["y"], "check": ["c"], "detail": ["d"]}
+    )
+    with lake.append() as append:
+        append.hold_back(ENDPOINTS["daily"], held_bars().drop("fetched_at"), dt.date(2027, 1, 5))
+        append.hold_back(ENDPOINTS["dividend"], plan, dt.date(2027, 1, 5))  # it has no number
+        append.commit("", {})
+    shown = CliRunner().invoke(data, ["quarantine"])
+    assert shown.exit_code == 0, shown.output
+    assert "c: d (of 2027-01-05)" in shown.output
+    assert "3 rows held back, 1 of them received since" in shown.output
+
+
 def test_the_commands_verify_and_quarantine(home: Path, tmp_path: Path) -> None:
     lake = lake_of(two_years(), tmp_path)
     hold_back(lake, "daily", held_bars())

@@ -442,3 +442,21 @@ def test_a_damaged_version_is_said_in_one_line(tmp_path, lake, content):
     (lake.root / "versions" / "000001.json").write_bytes(content)
     with pytest.raises(Damaged, match=r"000001\.json of the lake cannot be read"):
         lake.version()
+
+
+def test_a_plan_that_fails_a_check_is_named(home, tmp_path):
+    market = five_sessions()
+    market.add("dividend", ts_code="600000.SH", end_date="20171231", div_proc="实施", stk_div=-1, cash_div_tax=0.1)
+    with pytest.raises(BadInput, match=r"dividend.*600000\.SH.*stk_div = -1"):
+        import_folder(market.write(tmp_path / "market"), Lake(tmp_path / "lake"), dt.date(2027, 1, 4), "six_months")
+
+
+@pytest.mark.parametrize("days", [10**7, -(10**7)])
+def test_a_day_python_cannot_count_is_named(home, tmp_path, days):
+    folder = five_sessions().write(tmp_path / "market")
+    path = folder / "trade_cal" / "trade_cal.csv"
+    path.unlink()
+    frame = pl.DataFrame({"exchange": ["SSE"], "cal_date": pl.Series([days]).cast(pl.Date), "is_open": [1]})
+    frame.write_parquet(path.with_suffix(".parquet"))
+    with pytest.raises(BadInput, match=r"cal_date = .*a date YYYYMMDD belongs there"):
+        import_folder(folder, Lake(tmp_path / "lake"), dt.date(2027, 1, 4), "six_months")
