@@ -90,7 +90,7 @@ def a_quarter(folder: Path, last: str = "20180427") -> Path:
 
 def _stock_of_a_quarter(market: Market, code: str, n: int, rng: random.Random) -> None:
     listed, warned = BUSY if n == 39 else "20000104", n == 7
-    name = f"甲{n:02d}股"
+    name = f"甲{n:02d}股" if n != 8 else "*ST甲08"
     market.stock(code, name=f"ST甲{n:02d}" if warned else name, listed=listed)
     market.tables["namechange"][-1] |= {"name": name, "ann_date": listed}
     if warned:
@@ -111,7 +111,7 @@ def _stock_of_a_quarter(market: Market, code: str, n: int, rng: random.Random) -
         if n == 5 and day == BUSY:  # 0.50 a share goes
             pre, adj = close - 50, adj * close / (close - 50)
         close = pre + rng.randrange(-20, 21)
-        limit = 0.05 if warned and day >= BUSY else 0.1
+        limit = 0.05 if (warned and day >= BUSY) or n == 8 else 0.1
         bounds = {"up": f"{pre * (1 + limit) / 100 + 1e-9:.2f}", "down": f"{pre * (1 - limit) / 100 + 1e-9:.2f}"}
         more = {
             "turnover": rng.randrange(1, 500) / 100,
@@ -120,7 +120,7 @@ def _stock_of_a_quarter(market: Market, code: str, n: int, rng: random.Random) -
         }
         open_ = pre + rng.randrange(-10, 11)
         market.bar(code, day, close / 100, open_ / 100, pre / 100, adj=adj, **bounds, **more)
-        if warned and day >= BUSY:
+        if (warned and day >= BUSY) or n == 8:
             market.add("stock_st", ts_code=code, trade_date=day)
     for period, announced in REPORTED:
         report = {"ts_code": code, "end_date": period, "ann_date": announced, "f_ann_date": announced}

@@ -104,7 +104,7 @@ def sync(
         try:
             taking.take()
         except DataNotFit:
-            inbox.drop([*asked, *more])  # what was refused is asked again next time
+            inbox.drop(question for question in [*asked, *more] if taking.is_suspect(question))
             raise
         covered = _covered(append.base, asked, span, inbox)
         notes = {**append.base.notes, "undated": _added(append.base.notes.get("undated", {}), synced.undated)}

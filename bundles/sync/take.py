@@ -84,6 +84,8 @@ class Taking:
     synced: Synced
     _aside: dict[str, list[pl.DataFrame]] = field(default_factory=lambda: defaultdict(list))
     _stocks_with_news: pl.Series | None = None
+    _days: set[dt.date] = field(default_factory=set)
+    _codes: set[str] = field(default_factory=set)
 
     def take(self) -> None:
         """Stage all that is new.
@@ -116,9 +118,11 @@ class Taking:
         """Check the tables of some sessions and stage them; return the last bars for the sessions after."""
         lake, base = self.append.lake, self.append.base
         context = Context.of(lake, base, sessions, {**undated, **fresh}, self.today, before, INDEXES)
-        context = replace(context, asked=frozenset(fresh))
+        spoken = {name for name, rows in fresh.items() if rows.height or name in base.parts}
+        context = replace(context, asked=frozenset(spoken))
         tables = self._with_news(tables_of(lake, base, sessions, fresh), fresh)
         all_found = findings(tables, context, [check.name for check in CHECKS if check.name != "missing_report"])
+        self._suspect(all_found)
         require_coverage(tables, context, all_found, self.coverage)
         known = self._known if set(undated) <= set(fresh) else all_found.select(SAME).clear()
         found.append(all_found.join(known, on=SAME, how="anti", nulls_equal=True))
@@ -131,6 +135,20 @@ class Taking:
                 self._aside[name].append(held)
             self._stage(name, str(year), kept)
         return Scene(tables, context).last_bars()
+
+    def is_suspect(self, question: Question) -> bool:
+        """Say whether an answer may be what the checks refused: it is asked again next time, the others are kept."""
+        stock = dict(question.params).get("ts_code")
+        if question.session is not None:
+            return question.session in self._days
+        return stock is None or stock in self._codes
+
+    def _suspect(self, found: pl.DataFrame) -> None:
+        """Remember which days and stocks something was found of."""
+        wrong = found.filter((pl.col("check") == MISSING) | pl.col("holds_back"))
+        wrong = pl.concat([wrong, _doubts(found)])
+        self._days = set(wrong["trade_date"].drop_nulls())
+        self._codes = set(wrong.filter(pl.col("trade_date").is_null())["ts_code"].drop_nulls())
 
     def _with_news(self, tables: dict[str, pl.DataFrame], fresh: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         """Return the tables with the statements of only those stocks that have new ones: they alone can be doubted."""
@@ -270,8 +288,8 @@ NOT_COVERED = (dt.date.max, dt.date.min)
 
 
 def _read_parts(append: Append, name: str) -> pl.DataFrame | None:
-    paths = [append.lake.root / part.path for part in append.base.held_back.get(name, ())]
-    return pl.concat([pl.read_parquet(path) for path in paths], how="diagonal") if paths else None
+    frames = [append.lake.part(part) for part in append.base.held_back.get(name, ())]
+    return pl.concat(frames, how="diagonal") if frames else None
 
 
 def rows_by_endpoint(synced: Taken) -> Iterator[tuple[str, int, int, int]]:

@@ -130,7 +130,7 @@ def clean(vendor) -> dict[str, pl.DataFrame | Counter | str]:
     new = {name: count for name, count in outcome.done.rows.items() if count}
     assert new == {
         **dict.fromkeys(("daily", "adj_factor", "daily_basic", "stk_limit"), 39),
-        **{"suspend_d": 1, "stock_st": 1, "stock_basic": 2, "namechange": 2, "index_daily": 2},
+        **{"suspend_d": 1, "stock_st": 2, "stock_basic": 2, "namechange": 2, "index_daily": 2},
         **{"income": 51, "balancesheet": 51},
     }
     calls = Counter(api for api, _ in vendor.server.asked)

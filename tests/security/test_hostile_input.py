@@ -373,14 +373,14 @@ def lake_border(ground: Ground, _vendor: Vendor) -> Feed:
 def _read_all(ground: Ground) -> None:
     """Read a lake in every way there is."""
     from bundles import checks
-    from bundles.status import endpoint_summary
+    from bundles.status import holdings
 
     lake = ground.lake
     version = lake.require()
     lake.view(), lake.view(dt.date(2018, 3, 7))
     for name in ENDPOINTS:
         lake.frame(version, name)
-    list(endpoint_summary(lake, version))
+    list(holdings(lake, version, {}))
     checks.held_back(lake, version)
     lake.verify(version)
     ground.accepted += 1
