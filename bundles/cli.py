@@ -203,7 +203,8 @@ def quarantine(as_json: bool) -> None:
 @click.option("--from", "first", type=DAY, help="First day asked for.")
 @click.option("--to", "last", type=DAY, help="Last day asked for.")
 @click.option("--label", default="", help="What the data are, if that must be said wherever they are shown.")
-def sync(first: str | None, last: str | None, label: str) -> None:
+@click.option("--build", "and_build", is_flag=True, help="Build the bundle afterwards, in the same process.")
+def sync(first: str | None, last: str | None, label: str, and_build: bool) -> None:
     """Bring the lake up to date from Tushare.
 
     Without dates: what came since the last sync, and the sessions before it once more. A sync that was interrupted
@@ -224,7 +225,12 @@ def sync(first: str | None, last: str | None, label: str) -> None:
         done = run(Lake(values.lake), client, values, clock.now(), wish, display.step)
     for line in summary(done):
         click.echo(line)
-    click.echo(f"lake {values.lake}. Next: ashare data build")
+    if not and_build:
+        click.echo(f"lake {values.lake}. Next: ashare data build")
+        return
+    from bundles.ingest import announcer, ingest_now
+
+    click.echo(f"ingestion {ingest_now(announcer(), full=False)}")
 
 
 def _warn_of_plain_http(url: str) -> None:
