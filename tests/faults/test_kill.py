@@ -27,7 +27,7 @@ from tests.markets import Market, five_sessions
 from tests.vendor import BUSY, FREE, TOKEN, a_quarter, client_of
 
 DRIVER = """
-import json, os, sys
+import json, os, sys, traceback
 
 def child(action, at):
     calls = 0
@@ -62,11 +62,14 @@ at = start
 while True:
     pid = os.fork()
     if pid == 0:
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, 1); os.dup2(devnull, 2)
+        said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(said, 1); os.dup2(said, 2)
         try:
             child(action, at)
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(7)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     print(json.dumps({"at": at, "status": status}), flush=True)
@@ -108,7 +111,9 @@ def states(folder: Path, action: str, start: int, step: int, **variables: str) -
     command = [sys.executable, "-c", DRIVER, action, str(start), str(step), check]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    assert json.loads([line for line in lines if line.startswith("{")][-1])["status"] == 0, done.stdout + done.stderr
+    assert json.loads([line for line in lines if line.startswith("{")][-1])["status"] == 0, (
+        done.stdout + (folder / "said.txt").read_text()
+    )
     after = subprocess.run(check.split(), cwd=folder, env=environment, capture_output=True, text=True, check=True)
     return [
         json.loads(line.removeprefix("STATE "))
@@ -140,6 +145,7 @@ def restated(market: Market) -> None:
 def one_more_session(market: Market) -> None:
     market.stock("000001.SZ", listed="20180312").bar("000001.SZ", "20180312", 5.0)
     market.bar("600000.SH", "20180312", 10.5)
+    market.add("index_daily", ts_code="000905.SH", trade_date="20180312", open=5000, close=5000)
 
 
 @pytest.mark.parametrize("step", STEPS)
