@@ -15,6 +15,7 @@
     │   ├── NotEnoughHistory            a training window is shorter than it may be
     │   └── NoModel                     no usable model for a date
     ├── ProofFailed            exit 4   the product's check of itself failed
+    │   └── LookAhead                   a value would be used before it was known
     ├── ScriptFailed           exit 1   an exception in the user's own script
     └── Halted                 exit 5   halted, or another process holds the lock
 
@@ -108,6 +109,10 @@ class ProofFailed(AshareError):
     """A check of the product by itself failed."""
 
     exit_code = 4
+
+
+class LookAhead(ProofFailed):
+    """A value would be used before it was known."""
 
 
 class Halted(AshareError):

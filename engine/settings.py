@@ -120,7 +120,19 @@ class ModelSettings(Section):
     train_years: int = Field(4, ge=1)
     validation_months: int = Field(6, ge=1)
     minimum_years: int = Field(3, ge=1)
+    sample_every: int = Field(1, ge=1)
+    """Sessions from one that is learnt from to the next: labels of neighbours overlap; 5 takes one a week."""
     seed: int = 0
+    """Of the first network of a month."""
+
+
+class PredictionSettings(Section):
+    """Who is asked for the scores."""
+
+    seeds: int = Field(1, ge=1, le=100)
+    """Networks a month, with the seeds from ``model.seed`` on; their probabilities are averaged."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where they are computed; ``auto`` takes a CUDA device where there is one."""
 
 
 class SelectionSettings(Section):
@@ -200,6 +212,7 @@ class Settings(BaseSettings):
     factors: FactorSettings = FactorSettings()
     labels: LabelSettings = LabelSettings()
     model: ModelSettings = ModelSettings()
+    prediction: PredictionSettings = PredictionSettings()
     selection: SelectionSettings = SelectionSettings()
     execution: ExecutionSettings = ExecutionSettings()
     report: ReportSettings = ReportSettings()

@@ -2,46 +2,68 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from engine.model.registry import Entry
 
 
 @click.command()
 @click.option("--start", required=True, help="First month, YYYY-MM.")
 @click.option("--end", required=True, help="Last month, YYYY-MM.")
+@click.option("--seeds", type=click.IntRange(1, 100), help="Networks a month; by default the setting prediction.seeds.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto takes a CUDA device where there is one.",
+)
 @click.option("-b", "--bundle", default="ashare", show_default=True)
-@click.option("--jobs", type=click.IntRange(min=1), help="Months trained at once; by default one a core.")
-def train(start: str, end: str, bundle: str, jobs: int | None) -> None:
-    """Train a model for every month of a range; months that are there already are skipped."""
+@click.option("--jobs", type=click.IntRange(min=1), help="Models trained at once on a CPU; by default one a core.")
+def train(start: str, end: str, seeds: int | None, device: str, bundle: str, jobs: int | None) -> None:
+    """Train a model for every month of a range; models that are there already are skipped."""
     from engine import settings
     from engine.cli.common import progress_bar
     from engine.host.registration import install
+    from engine.model.device import device_of
     from engine.model.labels import labels
-    from engine.model.months import cores, train_months, windows
-    from engine.model.registry import Entry
+    from engine.model.months import Wanted, cores, train_models, wanted_models
     from engine.model.samples import Samples, build_samples, chunks_of
     from engine.model.windows import months
     from engine.panels.bundle import open_bundle
 
     install()
-    values, wanted, opened = settings.load(), list(months(start, end)), open_bundle(bundle)
+    values, wanted, where = settings.load(), list(months(start, end)), device_of(device)
+    opened, served = open_bundle(bundle), values.prediction.seeds
+    if seeds is not None:
+        values = values.model_copy(update={"prediction": values.prediction.model_copy(update={"seeds": seeds})})
     with progress_bar("samples", chunks_of(opened)) as advance:
         folder = build_samples(opened, values, advance)
     samples = Samples.open(folder)
-    sought = windows(wanted, opened, samples, values)
+    sought = wanted_models(wanted, opened, samples, values)
     losses = labels(opened.panels, values.labels).total_losses
     codes = sorted({opened.panels.assets[sid].ts_code for _, sid in losses})
     click.echo(f"{len(samples.rows):,} samples; {len(codes)} stocks are delisted inside a label: {', '.join(codes)}")
-    with progress_bar("months", len(sought)) as advance:
-        lines = InOrder(wanted, click.echo)
+    with progress_bar("models", len(sought)) as advance:
+        lines = InOrder([one.name for one in sought], click.echo)
 
-        def done(entry: Entry, fresh: bool) -> None:
+        def done(one: Wanted, entry: Entry, fresh: bool) -> None:
             advance()
-            lines.say(entry.month, describe(entry) + ("" if fresh else "  (was there)"))
+            lines.say(one.name, describe(entry) + ("" if fresh else "  (was there)"))
 
-        train_months(sought, opened, folder, values, jobs or cores(), done)
+        train_models(sought, opened, folder, values, jobs or cores(), where, done)
+    if values.prediction.seeds != served:
+        click.echo(
+            f"A run asks {served} network{'s' if served > 1 else ''} a month: set prediction.seeds ="
+            f" {values.prediction.seeds} in ashare.toml to use these."
+        )
 
 
 class InOrder:
@@ -66,31 +88,130 @@ class InOrder:
             self._echo(self._lines.pop(self._left.popleft()))
 
 
-def describe(entry: object) -> str:
+def describe(entry: Entry) -> str:
     """Return one line about a model."""
-    from engine.model.registry import Entry
-
-    assert isinstance(entry, Entry)
-    made, validation, training = entry.manifest, entry.manifest["validation"], entry.manifest["train"]
+    made, validation, training = entry.manifest, entry.manifest.validation, entry.manifest.train
     return (
-        f"{entry.id}  knows until {made['known_until']}  trained {training['first']} to {training['last']}"
-        f" ({training['samples']:,})  validation loss {validation['loss']:.4f}, accuracy {validation['accuracy']:.1%}"
-        f"  epoch {made['best_epoch']} of {made['epochs']}"
+        f"{entry.id}  seed {made.seed}  knows until {made.known_until}  trained {training.first} to {training.last}"
+        f" ({training.samples:,})  validation loss {validation.loss:.4f}, accuracy {validation.accuracy:.1%}"
+        f"  epoch {made.best_epoch} of {made.epochs}"
     )
 
 
 @click.group()
 def models() -> None:
-    """Show the model registry."""
+    """Show the model registry, and say which model a month uses."""
 
 
 @models.command(name="list")
-def list_() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_(as_json: bool) -> None:
     """List the models, oldest month first."""
     from engine import settings
-    from engine.model.registry import entries
+    from engine.model.registry import entries, promoted_models
 
-    found = list(entries(settings.load().models))
+    root = settings.load().models
+    found, promoted = list(entries(root)), set(promoted_models(root).values())
+    if as_json:
+        click.echo(json.dumps([_as_json(entry, entry.id in promoted) for entry in found], indent=1))
+        return
     for entry in found:
-        click.echo(describe(entry))
-    click.echo(f"{len(found)} models in {settings.load().models}")
+        click.echo(describe(entry) + ("  promoted" if entry.id in promoted else ""))
+    click.echo(f"{len(found)} models in {root}")
+
+
+def _as_json(entry: Entry, promoted: bool) -> dict[str, object]:
+    return {"id": entry.id, "promoted": promoted, **entry.manifest.model_dump(mode="json")}
+
+
+@models.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+def show(model: str, as_json: bool) -> None:
+    """Show one model: what it learnt from, how it did, whether its files are whole."""
+    from engine import settings
+    from engine.model import registry
+    from engine.model.shelf import load_network
+
+    root = settings.load().models
+    entry = registry.entry(root, model)
+    load_network(entry)  # a damaged one is refused, by name
+    promoted = entry.id in registry.promoted_models(root).values()
+    if as_json:
+        click.echo(json.dumps(_as_json(entry, promoted), indent=1))
+        return
+    made = entry.manifest
+    lines = {
+        "serves": made.month + (", promoted" if promoted else ""),
+        "made": made.made,
+        "knows until": made.known_until,
+        "trained": f"{made.train.first} to {made.train.last}, {made.train.samples:,} samples",
+        "validated": f"{made.validation.first} to {made.validation.last}, {made.validation.samples:,} samples",
+        "loss, accuracy": f"{made.validation.loss:.4f}, {made.validation.accuracy:.1%}",
+        "epochs": f"{made.epochs}, the best was {made.best_epoch}",
+        "seed": made.seed,
+        "features": ", ".join(made.features),
+        "excess return": f"mean {made.excess.mean:+.4f}, standard deviation {made.excess.sd:.4f}",
+        "data": made.data_id,
+        "settings": made.settings,
+        "weights": f"{made.sha256} (whole)",
+    }
+    for name, value in lines.items():
+        click.echo(f"{name:<16}{value}")
+
+
+@models.command()
+@click.argument("model")
+def promote(model: str) -> None:
+    """Let the month of a model use it instead of the newest."""
+    from engine import settings
+    from engine.model import registry
+    from engine.model.shelf import load_network
+
+    root = settings.load().models
+    entry = registry.entry(root, model)
+    load_network(entry)
+    registry.promote(root, entry)
+    click.echo(f"{entry.month} uses {entry.id} where it fits the data and the settings")
+
+
+@models.command()
+@click.argument("month")
+@click.option("--seed", type=int, help="Of the model; by default the setting model.seed.")
+def rollback(month: str, seed: int | None) -> None:
+    """Take the last promotion of a month (YYYY-MM) back."""
+    from engine import settings
+    from engine.model import registry
+    from engine.model.windows import months
+
+    values = settings.load()
+    (named,) = months(month, month)
+    before = registry.rollback(values.models, named, values.model.seed if seed is None else seed)
+    click.echo(f"{named} uses {before or 'its newest model'} again")
+
+
+@models.command()
+@click.argument("model")
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Where to write it.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["torch-export", "torchscript"]),
+    default="torch-export",
+    show_default=True,
+    help="TorchScript is deprecated upstream; choose it where nothing else is understood.",
+)
+def export(model: str, out: Path, kind: str) -> None:
+    """Write a model as a program: z-scores (n, 9) in, class probabilities (n, 3) and expected excess (n,) out."""
+    from engine import settings
+    from engine.cli.common import require_folder
+    from engine.files import write_bytes
+    from engine.model import registry
+    from engine.model.serving import exported, scripted
+    from engine.model.shelf import load_network
+
+    require_folder(out)
+    entry = registry.entry(settings.load().models, model)
+    write = exported if kind == "torch-export" else scripted
+    write_bytes(out, write(load_network(entry), entry.manifest.excess.mean, entry.manifest.excess.sd))
+    click.echo(f"{entry.id} as {kind}: {out}")

@@ -23,7 +23,7 @@ from engine.execution.holdings import Holdings
 from engine.host.portal import AShareDataPortal
 from engine.host.suspensions import Suspended
 from engine.host.tracker import AShareMetricsTracker
-from engine.model.registry import Shelf
+from engine.model.shelf import Shelf
 from engine.panels.reader import Panels
 from engine.pipeline.datasets import END_OF_DAY
 from engine.pipeline.loader import loaders

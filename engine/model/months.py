@@ -1,23 +1,48 @@
-"""Every month of a range, several at once: one process a core, one thread a process, finished months skipped."""
+"""Every month of a range and every seed, several at once; finished ones are skipped, so a stopped run goes on.
+
+On a CPU: one process a core, one thread a process, one network a process, so that the bits do not depend on how
+many there are. On a CUDA device: one process, every network that is missing in one computation.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.model import registry
 from engine.model.labels import lag
-from engine.model.samples import Samples
+from engine.model.samples import Samples, Split
 from engine.model.windows import Window, window
 from engine.panels.bundle import Bundle
 from engine.settings import Settings
 
+if TYPE_CHECKING:
+    import torch
 
-def windows(months: Sequence[str], bundle: Bundle, samples: Samples, settings: Settings) -> list[Window]:
-    """Return the windows of the months.
+STACKED = 256
+"""Networks trained at once on a CUDA device; each takes some 20 MB beside the samples."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One model to be trained."""
+
+    window: Window
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Month and seed, for people."""
+        return f"{self.window.month} seed {self.seed}"
+
+
+def wanted_models(months: Sequence[str], bundle: Bundle, samples: Samples, settings: Settings) -> list[Wanted]:
+    """Return the models of the months, ``prediction.seeds`` each.
 
     Raises
     ------
@@ -25,23 +50,26 @@ def windows(months: Sequence[str], bundle: Bundle, samples: Samples, settings: S
         A month cannot be trained on this bundle.
     """
     first, step = int(samples.rows[0]), lag(settings.labels)
-    return [window(month, bundle.panels.days, first, step, settings.model) for month in months]
+    windows = [window(month, bundle.panels.days, first, step, settings.model) for month in months]
+    seeds = range(settings.model.seed, settings.model.seed + settings.prediction.seeds)
+    return [Wanted(one, seed) for one in windows for seed in seeds]
 
 
-def train_months(
-    wanted: Sequence[Window],
+def train_models(
+    wanted: Sequence[Wanted],
     bundle: Bundle,
     folder: Path,
     settings: Settings,
     jobs: int,
-    done: Callable[[registry.Entry, bool], None] = lambda entry, fresh: None,
+    device: torch.device,
+    done: Callable[[Wanted, registry.Entry, bool], None] = lambda one, entry, fresh: None,
 ) -> None:
     """Train what the registry lacks.
 
     Parameters
     ----------
-    wanted : sequence of Window
-        The months.
+    wanted : sequence of Wanted
+        The models.
     bundle : Bundle
         The data.
     folder : Path
@@ -49,29 +77,48 @@ def train_months(
     settings : Settings
         Of the models.
     jobs : int
-        Processes at once; the result is the same for any number.
+        Processes at once on a CPU; the result is the same for any number.
+    device : torch.device
+        Where.
     done : callable
         Told each finished model, and whether it was trained just now.
     """
-    data_ids, seed = set(bundle.panels.manifest["lineage"]), settings.model.seed
+    data_ids = set(bundle.panels.manifest["lineage"])
     missing = []
     for one in wanted:
-        found = registry.find(settings.models, one.month, data_ids, settings, seed)
+        found = registry.find(settings.models, one.window.month, data_ids, settings, one.seed)
         if found is None:
             missing.append(one)
         else:
-            done(found, False)
-    if not missing:
-        return
+            done(one, found, False)
+    together = _in_processes if device.type == "cpu" else _in_stacks
+    for one, entry in together(missing, bundle, folder, settings, jobs, device) if missing else ():
+        done(one, entry, True)
+
+
+Finished = Iterator[tuple[Wanted, registry.Entry]]
+
+
+def _in_processes(
+    missing: Sequence[Wanted], bundle: Bundle, folder: Path, settings: Settings, jobs: int, device: torch.device
+) -> Finished:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(missing)), context, initializer=_single_thread) as pool:
-        tasks = [pool.submit(_train_one, one, bundle.name, bundle.folder, folder, settings) for one in missing]
+        tasks = {pool.submit(_train, [one], bundle.folder, folder, settings, device): one for one in missing}
         try:
             for task in as_completed(tasks):
-                done(task.result(), True)
+                yield tasks[task], task.result()[0]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _in_stacks(
+    missing: Sequence[Wanted], bundle: Bundle, folder: Path, settings: Settings, jobs: int, device: torch.device
+) -> Finished:
+    for at in range(0, len(missing), STACKED):
+        some = missing[at : at + STACKED]
+        yield from zip(some, _train(some, bundle.folder, folder, settings, device), strict=True)
 
 
 def _single_thread() -> None:
@@ -81,14 +128,23 @@ def _single_thread() -> None:
     torch.use_deterministic_algorithms(True)
 
 
-def _train_one(one: Window, name: str, bundle_folder: Path, folder: Path, settings: Settings) -> registry.Entry:
+def _train(
+    some: Sequence[Wanted], bundle_folder: Path, folder: Path, settings: Settings, device: torch.device
+) -> list[registry.Entry]:
+    """Train some models at once and write them."""
+    from engine.model.curves import write_curves
     from engine.model.train import train
     from engine.panels.reader import Panels
     from engine.panels.store import SUBFOLDER
 
-    seed = settings.model.seed
-    trained = train(Samples.open(folder), one, settings, seed)
-    return registry.save(settings.models, trained, one, Panels(bundle_folder / SUBFOLDER), settings, seed)
+    samples, panels = Samples.open(folder), Panels(bundle_folder / SUBFOLDER)
+    splits = [Split(samples, one.window, settings.model.sample_every) for one in some]
+    entries = []
+    for one, trained in zip(some, train(splits, [one.seed for one in some], settings, device), strict=True):
+        entry = registry.save(settings.models, trained, one.window, panels, settings, one.seed)
+        write_curves(settings.home / "curves" / entry.id, trained)
+        entries.append(entry)
+    return entries
 
 
 def cores() -> int:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-FEATURES, ATTENTION, HIDDEN, CLASSES = 9, 32, (64, 32), 3
+from engine.model.manifest import ARCHITECTURE
 
-ARCHITECTURE: dict[str, Any] = {
-    "name": "attention-dnn-1",
-    "features": FEATURES,
-    "attention": ATTENTION,
-    "hidden": list(HIDDEN),
-    "classes": CLASSES,
-    "regression": 1,
-}
+FEATURES, ATTENTION, HIDDEN, CLASSES = (
+    ARCHITECTURE["features"],
+    ARCHITECTURE["attention"],
+    ARCHITECTURE["hidden"],
+    ARCHITECTURE["classes"],
+)
 
 
 class AttentionNetwork(nn.Module):

@@ -2,9 +2,13 @@
 
 ::
 
-    models/2015-07-1a2b3c4d/
-      manifest.json          architecture, features, normaliser, windows, seed, data id, scores, sha256 of the weights
-      weights.safetensors
+    models/
+      promotions.json          which model a month was told to use, every promotion and rollback in order
+      2015-07-1a2b3c4d/
+        manifest.json          architecture, features, normaliser, windows, seed, data id, scores, hashes
+        weights.safetensors
+        program.pt2            the network with its normaliser of the excess as ``torch.export`` writes it, to be
+                               served elsewhere; the engine never reads it
 """
 
 from __future__ import annotations
@@ -13,38 +17,29 @@ import datetime as dt
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
-import numpy.typing as npt
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from engine import clock
-from engine.errors import Damaged, NoModel
-from engine.files import read_json, sha256_of, whole_folder, write_json
-from engine.model.windows import Window
+from engine.errors import Damaged, UsageError
+from engine.files import replaced_file, whole_folder, write_bytes
+from engine.model.manifest import ARCHITECTURE, Manifest, Moments, Stretch, Validated, normaliser_of, read_manifest
+from engine.model.windows import Interval, Window
 from engine.panels.reader import Panels
 from engine.pipeline.factors import NAMES
 from engine.settings import Settings
 
-WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
+if TYPE_CHECKING:
+    from engine.model.train import Trained
+
+WEIGHTS, PROGRAM, MANIFEST, PROMOTIONS = "weights.safetensors", "program.pt2", "manifest.json", "promotions.json"
 SECTIONS = ("universe", "factors", "labels", "model")
 """The settings a model depends on."""
-
-_KINDS: dict[str, type] = {
-    **dict.fromkeys(("month", "made", "known_until", "data_id", "settings", "sha256"), str),
-    **dict.fromkeys(("seed", "epochs", "best_epoch"), int),
-    **dict.fromkeys(("excess", "train", "validation"), dict),
-    "features": list,
-}
-_NUMBERS = {
-    "excess": ("mean", "sd"),
-    "train": ("first", "last", "samples"),
-    "validation": ("first", "last", "samples", "loss", "accuracy"),
-}
-"""What a manifest must hold to be used."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +49,7 @@ class Entry:
     """A model in the registry, not loaded."""
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     @property
     def id(self) -> str:
@@ -64,7 +59,7 @@ class Entry:
     @property
     def month(self) -> str:
         """The month it serves, YYYY-MM."""
-        return str(self.manifest["month"])
+        return self.manifest.month
 
 
 def entries(root: Path) -> Iterator[Entry]:
@@ -79,34 +74,52 @@ def _entry(folder: Path) -> Entry | None:
     """Return the model in a folder; None, with a warning, if its manifest is damaged."""
     path = folder / MANIFEST
     try:
-        manifest = read_json(path)
-        lacking = [name for name, kind in _KINDS.items() if not isinstance(manifest[name], kind)]
-        lacking += [f"{name}.{key}" for name, keys in _NUMBERS.items() for key in keys if key not in manifest[name]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        lacking = [f"{type(error).__name__}: {error}"]
-    if lacking:
-        _log.warning("model %s is left out: %s is damaged (%s)", folder.name, path, ", ".join(lacking))
+        return Entry(folder, read_manifest(path))
+    except (OSError, ValueError) as error:
+        _log.warning("model %s is left out: %s is damaged (%s)", folder.name, path, error)
         return None
-    return Entry(folder, manifest)
+
+
+def entry(root: Path, name: str) -> Entry:
+    """Return a model by its id.
+
+    Raises
+    ------
+    UsageError
+        There is none of this name.
+    """
+    found = next((one for one in entries(root) if one.id == name), None)
+    if found is None:
+        raise UsageError(f"there is no model {name!r}", f"{root} has none of this name", "See `ashare models list`.")
+    return found
 
 
 def find(root: Path, month: str, data_ids: set[str], settings: Settings, seed: int) -> Entry | None:
-    """Return the newest model of a month for these data and settings, None if there is none."""
-    fitting = [entry for entry in entries(root) if entry.month == month and _fits(entry, data_ids, settings, seed)]
-    return max(fitting, key=lambda entry: str(entry.manifest["made"]), default=None)
+    """Return the model of a month and seed for these data and settings, None if there is none.
+
+    It is the one last promoted, if that fits; else the newest that fits.
+    """
+    fitting = [one for one in entries(root) if one.month == month and _fits(one, data_ids, settings, seed)]
+    promoted = promoted_models(root).get((month, seed))
+    if promoted is not None:
+        chosen = next((one for one in fitting if one.id == promoted), None)
+        if chosen is not None:
+            return chosen
+        _log.warning("model %s was promoted for %s, and does not fit these data and settings", promoted, month)
+    return max(fitting, key=lambda one: one.manifest.made, default=None)
 
 
-def _fits(entry: Entry, data_ids: set[str], settings: Settings, seed: int) -> bool:
-    made_with = entry.manifest
+def _fits(one: Entry, data_ids: set[str], settings: Settings, seed: int) -> bool:
+    made_with = one.manifest
     return (
-        made_with["data_id"] in data_ids
-        and made_with["settings"] == settings.fingerprint(*SECTIONS)
-        and made_with["features"] == list(NAMES)
-        and made_with["seed"] == seed
+        made_with.data_id in data_ids
+        and made_with.settings == settings.fingerprint(*SECTIONS)
+        and made_with.speaks_our_language(settings.factors)
+        and made_with.seed == seed
     )
 
 
-def save(root: Path, trained: Any, window: Window, panels: Panels, settings: Settings, seed: int) -> Entry:
+def save(root: Path, trained: Trained, window: Window, panels: Panels, settings: Settings, seed: int) -> Entry:
     """Write a trained model as a folder of its own.
 
     Parameters
@@ -126,116 +139,136 @@ def save(root: Path, trained: Any, window: Window, panels: Panels, settings: Set
     """
     from safetensors.torch import save as to_bytes
 
-    from engine.model.network import ARCHITECTURE
+    from engine.model.serving import exported
 
     weights = to_bytes(trained.network.state_dict(), metadata={"architecture": ARCHITECTURE["name"]})
     digest = hashlib.sha256(weights).hexdigest()
     under = settings.fingerprint(*SECTIONS)  # other settings may give the same weights, and yet not the same model
     identity = hashlib.sha256(f"{digest}{panels.data_id}{window.month}{seed}{under}".encode()).hexdigest()[:8]
     folder = root / f"{window.month}-{identity}"
-    manifest = {
-        "month": window.month,
-        "made": clock.now().isoformat(timespec="seconds"),
-        "architecture": ARCHITECTURE,
-        "features": list(NAMES),
-        "normaliser": {"kind": "cross-sectional z-score", "winsorise": settings.factors.winsorise, "null": 0},
-        "excess": {"mean": trained.excess_mean, "sd": trained.excess_sd},
-        "known_until": str(panels.days[window.known_until]),
-        "train": _dates(panels, window.train.first, window.train.last) | {"samples": trained.samples[0]},
-        "validation": _dates(panels, window.validation.first, window.validation.last)
-        | {"samples": trained.samples[1], "loss": trained.validation_loss, "accuracy": trained.validation_accuracy},
-        "epochs": trained.epochs,
-        "best_epoch": trained.best_epoch,
-        "seed": seed,
-        "data_id": panels.data_id,
-        "settings": under,
-        "sha256": digest,
-    }
     root.mkdir(parents=True, exist_ok=True)
     there = _entry(folder) if (folder / MANIFEST).exists() else None
     if there is not None:
         return there
+    program = exported(trained.network, trained.excess_mean, trained.excess_sd)
+    manifest = Manifest(
+        month=window.month,
+        made=clock.now().replace(microsecond=0),
+        architecture=ARCHITECTURE,
+        features=list(NAMES),
+        normaliser=normaliser_of(settings.factors),
+        excess=Moments(mean=trained.excess_mean, sd=trained.excess_sd),
+        known_until=_day(panels, window.known_until),
+        train=_stretch(panels, window.train, trained.samples[0]),
+        validation=Validated(
+            **_stretch(panels, window.validation, trained.samples[1]).model_dump(),
+            loss=trained.validation_loss,
+            accuracy=trained.validation_accuracy,
+        ),
+        epochs=trained.epochs,
+        best_epoch=trained.best_epoch,
+        seed=seed,
+        data_id=panels.data_id,
+        settings=under,
+        sha256=digest,
+        program=hashlib.sha256(program).hexdigest(),
+    )
     shutil.rmtree(folder, ignore_errors=True)  # one that is damaged
     with whole_folder(folder) as beside:
         (beside / WEIGHTS).write_bytes(weights)
-        write_json(beside / MANIFEST, manifest)
+        (beside / PROGRAM).write_bytes(program)
+        write_bytes(beside / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
     return Entry(folder, manifest)
 
 
-def _dates(panels: Panels, first: int, last: int) -> dict[str, Any]:
-    return {"first": str(panels.days[first]), "last": str(panels.days[last])}
+def _day(panels: Panels, row: int) -> dt.date:
+    day: dt.date = panels.days[row].item()
+    return day
 
 
-class Model:
-    """A loaded model: from z-scores to probabilities and expected excess return."""
-
-    def __init__(self, entry: Entry) -> None:
-        from safetensors.torch import load_file
-
-        from engine.model.network import AttentionNetwork
-
-        path = entry.folder / WEIGHTS
-        if not path.is_file() or sha256_of(path) != entry.manifest["sha256"]:
-            raise Damaged(
-                f"model {entry.id} cannot be used",
-                "its weights differ from their hash",
-                f"Remove {entry.folder} and train it again.",
-            )
-        self.id = entry.id
-        self._network = AttentionNetwork()
-        self._network.load_state_dict(load_file(path))
-        self._network.eval()
-        self._mean, self._sd = entry.manifest["excess"]["mean"], entry.manifest["excess"]["sd"]
-
-    def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return P(down), P(flat), P(up) and the expected excess return, (n, 4), of features (n, 9)."""
-        import torch
-
-        from engine.model.network import probabilities
-
-        chances, excess = probabilities(self._network, torch.from_numpy(np.ascontiguousarray(features)))
-        columns = [chances.numpy().astype(np.float64), (excess.numpy() * self._sd + self._mean)[:, None]]
-        return np.concatenate(columns, axis=1, dtype=np.float64)
+def _stretch(panels: Panels, interval: Interval, samples: int) -> Stretch:
+    return Stretch(first=_day(panels, interval.first), last=_day(panels, interval.last), samples=samples)
 
 
-Scored = tuple[dt.date, npt.NDArray[np.int64], npt.NDArray[np.float32]]
+class Promotion(BaseModel):
+    """One line of the history of promotions; a rollback takes the last promotion still in force back."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    verb: Literal["promote", "rollback"]
+    month: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    seed: int
+    model: str
+    at: dt.datetime
 
 
-class Shelf:
-    """The models a run may consult: those trained on its data, or on an earlier state of the same lake.
+_HISTORY = TypeAdapter(list[Promotion])
 
-    Attributes
-    ----------
-    used : list of str
-        Ids of the models consulted so far, in order.
-    scored : list of (date, array of int64, array of float32)
-        What they said: session, sids, and (n, 4) down, flat, up, expected excess.
+
+def promotions(root: Path) -> list[Promotion]:
+    """Return every promotion and rollback, oldest first.
+
+    Raises
+    ------
+    Damaged
+        Their file is none of ours.
     """
+    path = root / PROMOTIONS
+    try:
+        return _HISTORY.validate_json(path.read_bytes()) if path.exists() else []
+    except (OSError, ValidationError) as error:
+        why = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise Damaged(
+            f"{path} cannot be read", why, "Restore it from a backup; without it every month uses its newest model."
+        ) from None
 
-    def __init__(self, settings: Settings, panels: Panels) -> None:
-        self._settings, self._data_ids = settings, set(panels.manifest["lineage"])
-        self._loaded: dict[str, Model] = {}
-        self.used: list[str] = []
-        self.scored: list[Scored] = []
 
-    def model_for(self, day: dt.date) -> Model:
-        """Return the model of a day's month.
+def promoted_models(root: Path) -> dict[tuple[str, int], str]:
+    """Return the model in force by promotion, by month and seed."""
+    standing = _standing(promotions(root))
+    return {key: models[-1] for key, models in standing.items() if models}
 
-        Raises
-        ------
-        NoModel
-            There is none for these data and settings.
-        """
-        month = f"{day:%Y-%m}"
-        if month not in self._loaded:
-            found = find(self._settings.models, month, self._data_ids, self._settings, self._settings.model.seed)
-            if found is None:
-                raise NoModel(
-                    f"no model for {day}",
-                    f"the registry {self._settings.models} has none of {month} for this data and these settings",
-                    f"Run `ashare train --start {month} --end {month}`.",
-                )
-            assert found.manifest["known_until"] < day.isoformat(), "a model may only know what was before its month"
-            self._loaded[month] = Model(found)
-            self.used.append(found.id)
-        return self._loaded[month]
+
+def _standing(history: Sequence[Promotion]) -> dict[tuple[str, int], list[str]]:
+    """Return the promotions not taken back, oldest first, by month and seed."""
+    standing: dict[tuple[str, int], list[str]] = {}
+    for one in history:
+        models = standing.setdefault((one.month, one.seed), [])
+        if one.verb == "promote":
+            models.append(one.model)
+        elif models:
+            models.pop()
+    return standing
+
+
+def promote(root: Path, one: Entry) -> None:
+    """Let a month use a model instead of its newest."""
+    _append(root, "promote", one.month, one.manifest.seed, one.id)
+
+
+def rollback(root: Path, month: str, seed: int) -> str | None:
+    """Take the last promotion of a month back; return the model promoted before it, None for the newest.
+
+    Raises
+    ------
+    UsageError
+        None is in force.
+    """
+    models = _standing(promotions(root)).get((month, seed), [])
+    if not models:
+        raise UsageError(
+            f"nothing to roll back for {month}",
+            f"no model of seed {seed} was promoted, so the newest is used",
+            "See `ashare models list`.",
+        )
+    _append(root, "rollback", month, seed, models[-1])
+    return models[-2] if len(models) > 1 else None
+
+
+def _append(root: Path, verb: Literal["promote", "rollback"], month: str, seed: int, model: str) -> None:
+    """Add a line to the history."""
+    with FileLock(root / ".promotions.lock"):
+        line = Promotion(verb=verb, month=month, seed=seed, model=model, at=clock.now().replace(microsecond=0))
+        history = [*promotions(root), line]
+        with replaced_file(root / PROMOTIONS) as beside:
+            beside.write_bytes(_HISTORY.dump_json(history, indent=1) + b"\n")

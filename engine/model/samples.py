@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from zipline.pipeline import Pipeline
 
-from engine.errors import NotEnoughHistory
+from engine.errors import LookAhead, NotEnoughHistory
 from engine.files import whole_folder, write_json
-from engine.model.labels import labels
+from engine.model.labels import labels, lag
+from engine.model.windows import Window
 from engine.panels.bundle import Bundle
 from engine.pipeline.factors import NAMES, standardised_factors
 from engine.pipeline.research import CHUNK, PanelEngine
@@ -37,13 +38,16 @@ class Samples:
     features : array of float32, (n, 9)
         In the order of ``NAMES``, known after the close of the session.
     excess : array of float32, (n,)
-        The label; known ``lag`` sessions later.
+        The label.
+    known : array of int32, (n,)
+        Session after whose close the label is known.
     """
 
     rows: npt.NDArray[np.int32]
     sids: npt.NDArray[np.int32]
     features: npt.NDArray[np.float32]
     excess: npt.NDArray[np.float32]
+    known: npt.NDArray[np.int32]
 
     def between(self, first: int, last: int) -> slice:
         """Return where the samples of the sessions ``first..last`` stand."""
@@ -53,7 +57,72 @@ class Samples:
     @classmethod
     def open(cls, folder: Path) -> Samples:
         """Open a finished folder, read-only."""
-        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in cls.__annotations__))
+        names = (each.name for each in fields(cls))
+        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of a month's window. It is what a trainer is given, so no other samples can reach it.
+
+    Attributes
+    ----------
+    samples : Samples
+        All of them.
+    window : Window
+        Which sessions are learnt from and validated on.
+    every : int
+        Sessions from one whose samples are learnt from to the next, counted back from the last; validation
+        takes every session.
+    training, validation : slice
+        Where the samples of the two intervals stand.
+
+    Raises
+    ------
+    LookAhead
+        A label learnt from is known only after the first decision validated on, or a label validated on only
+        after the last session before the month: by the samples' own dates, whatever the window says.
+    NotEnoughHistory
+        One of the two has no sample.
+    """
+
+    samples: Samples
+    window: Window
+    every: int = 1
+    training: slice = field(init=False)
+    validation: slice = field(init=False)
+
+    def __post_init__(self) -> None:
+        train, validate = self.window.train, self.window.validation
+        object.__setattr__(self, "training", self.samples.between(train.first, train.last))
+        object.__setattr__(self, "validation", self.samples.between(validate.first, validate.last))
+        for name, part in (("learn from", self.training), ("validate on", self.validation)):
+            if part.start == part.stop:
+                raise NotEnoughHistory(
+                    f"no model can be trained for {self.window.month}", f"there is no sample to {name}", _MORE
+                )
+        _require_known(self.samples, self.training, int(self.samples.rows[self.validation.start]) - 1, "training")
+        _require_known(self.samples, self.validation, self.window.known_until, "validation")
+
+    def picked(self) -> npt.NDArray[np.int64]:
+        """Return the positions of the samples to learn from, ascending."""
+        positions = np.arange(self.training.start, self.training.stop)
+        back = self.window.train.last - np.asarray(self.samples.rows[self.training])
+        return positions[back % self.every == 0]
+
+
+def _require_known(samples: Samples, part: slice, row: int, what: str) -> None:
+    """Refuse samples whose labels are known only after a session."""
+    latest = int(np.asarray(samples.known[part]).max())
+    if latest > row:
+        raise LookAhead(
+            f"the {what} samples cannot be used",
+            f"a label is known after the close of session {latest}, and the one before what it would tell of is {row}",
+            "This is an error of the program: report it.",
+        )
+
+
+_MORE = "Import more data, or widen the universe in the settings."
 
 
 def samples_folder(bundle: Bundle, settings: Settings) -> Path:
@@ -115,11 +184,12 @@ def build_samples(bundle: Bundle, settings: Settings, progress: Callable[[], Non
             "Import at least four years of data, or widen the universe in the settings.",
         )
     rows, sids, features = (np.concatenate(column) for column in zip(*parts, strict=True))
-    samples = Samples(rows, sids, features, excess[rows, sids].astype(np.float32))
+    known = rows + np.int32(lag(settings.labels))
+    samples = Samples(rows, sids, features, excess[rows, sids].astype(np.float32), known)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(folder) as beside:
-        for name in Samples.__annotations__:
-            np.save(beside / f"{name}.npy", getattr(samples, name))
+        for each in fields(Samples):
+            np.save(beside / f"{each.name}.npy", getattr(samples, each.name))
         write_json(beside / "manifest.json", {"samples": len(rows), "data_id": bundle.panels.data_id})
     return folder
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from zipline.pipeline import CustomFactor
 from zipline.pipeline.filters import Filter
 
-from engine.model.registry import Shelf
+from engine.model.shelf import OUTPUTS, Shelf
 from engine.pipeline.factors import NAMES, standardised_factors
 from engine.settings import SelectionSettings, Settings
 
@@ -22,7 +22,7 @@ class Scores(CustomFactor):
     """
 
     window_length = 1
-    outputs = ("p_down", "p_flat", "p_up", "expected_excess")
+    outputs = OUTPUTS
     params = ("shelf",)
 
     def _compute(self, windows: Any, dates: Any, assets: Any, mask: npt.NDArray[np.bool_]) -> Any:
@@ -30,8 +30,7 @@ class Scores(CustomFactor):
         features = np.stack([np.asarray(window.data)[-len(dates) :] for window in windows], axis=-1)
         for row, date in enumerate(dates):
             if mask[row].any():
-                model = shelf.model_for(date.date())
-                predicted = model.predict(features[row, mask[row]].astype(np.float32))
+                predicted = shelf.predict(date.date(), features[row, mask[row]].astype(np.float32))
                 shelf.scored.append((date.date(), np.asarray(assets)[mask[row]], predicted.astype(np.float32)))
                 for column, name in enumerate(self.outputs):
                     out[name][row, mask[row]] = predicted[:, column]

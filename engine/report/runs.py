@@ -22,7 +22,7 @@ import polars as pl
 from engine import clock
 from engine.execution.blotter import OrderRow
 from engine.files import whole_folder, write_json
-from engine.model.registry import Scored
+from engine.model.shelf import Scored
 from engine.panels.reader import Panels
 from engine.settings import Settings
 from engine.types import Reason

@@ -15,12 +15,15 @@ from engine.errors import Damaged, NoModel
 from engine.host.registration import install
 from engine.model import registry
 from engine.model.labels import lag
-from engine.model.months import train_months, windows
+from engine.model.months import train_models, wanted_models
 from engine.model.network import AttentionNetwork
-from engine.model.samples import Samples, build_samples
+from engine.model.samples import Samples, Split, build_samples
+from engine.model.shelf import Shelf
 from engine.model.train import Trained
 from engine.panels.bundle import open_bundle
 from engine.pipeline.factors import NAMES
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +42,9 @@ def train(prepared, root, months, jobs=1, seed=0):
     bundle, values, folder = prepared
     model = values.model.model_copy(update={"seed": seed})
     values = values.model_copy(update={"home": root, "model": model})
-    wanted = windows(months, bundle, Samples.open(folder), values)
+    wanted = wanted_models(months, bundle, Samples.open(folder), values)
     done: list[tuple[registry.Entry, bool]] = []
-    train_months(wanted, bundle, folder, values, jobs, lambda entry, fresh: done.append((entry, fresh)))
+    train_models(wanted, bundle, folder, values, jobs, CPU, lambda one, entry, fresh: done.append((entry, fresh)))
     return values, done
 
 
@@ -75,7 +78,7 @@ def test_the_same_bits_for_any_number_of_processes(prepared, tmp_path):
     for jobs in (1, 2):
         values, done = train(prepared, tmp_path / str(jobs), months, jobs)
         assert all(fresh for _, fresh in done)
-        hashes.append({entry.month: entry.manifest["sha256"] for entry in registry.entries(values.models)})
+        hashes.append({entry.month: entry.manifest.sha256 for entry in registry.entries(values.models)})
     assert hashes[0] == hashes[1]
 
 
@@ -95,23 +98,26 @@ def test_the_manifest_says_what_the_model_may_know(prepared, tmp_path):
     assert manifest["features"] == list(NAMES)
     assert manifest["seed"] == 0
     assert manifest["data_id"] == prepared[0].panels.data_id
-    assert sorted(path.name for path in entry.folder.iterdir()) == ["manifest.json", "weights.safetensors"]
+    assert sorted(path.name for path in entry.folder.iterdir()) == [
+        "manifest.json",
+        "program.pt2",
+        "weights.safetensors",
+    ]
 
 
 def test_a_model_is_found_by_month_data_and_settings(prepared, tmp_path):
     values, ((entry, _),) = train(prepared, tmp_path, ["2019-12"])
     panels = prepared[0].panels
-    shelf = registry.Shelf(values, panels)
-    model = shelf.model_for(dt.date(2019, 12, 3))
+    shelf = Shelf(values, panels)
+    scores = shelf.predict(dt.date(2019, 12, 3), np.zeros((3, 9), dtype=np.float32))
     assert shelf.used == [entry.id]
-    scores = model.predict(np.zeros((3, 9), dtype=np.float32))
     assert scores.shape == (3, 4)
     np.testing.assert_allclose(scores[:, :3].sum(axis=1), 1, atol=1e-6)
     with pytest.raises(NoModel, match="ashare train --start 2019-11 --end 2019-11"):
-        shelf.model_for(dt.date(2019, 11, 29))
+        shelf.models_for(dt.date(2019, 11, 29))
     other = values.model_copy(update={"factors": values.factors.model_copy(update={"roe": "ytd"})})
     with pytest.raises(NoModel):
-        registry.Shelf(other, panels).model_for(dt.date(2019, 12, 3))
+        Shelf(other, panels).models_for(dt.date(2019, 12, 3))
 
 
 def test_weights_that_differ_from_their_hash_are_refused(prepared, tmp_path):
@@ -121,7 +127,7 @@ def test_weights_that_differ_from_their_hash_are_refused(prepared, tmp_path):
     content[-1] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(Damaged, match="differ from their hash"):
-        registry.Shelf(values, prepared[0].panels).model_for(dt.date(2019, 12, 3))
+        Shelf(values, prepared[0].panels).models_for(dt.date(2019, 12, 3))
 
 
 def test_other_settings_that_give_the_same_weights_give_a_model_of_their_own(prepared, tmp_path):
@@ -130,13 +136,13 @@ def test_other_settings_that_give_the_same_weights_give_a_model_of_their_own(pre
     same = values.model_copy(update={"model": values.model.model_copy(update={"minimum_years": 2})})
     weights = AttentionNetwork()
     weights.load_state_dict(load_file(entry.folder / "weights.safetensors"))
-    (window,) = windows(["2019-12"], bundle, Samples.open(folder), values)
+    (wanted,) = wanted_models(["2019-12"], bundle, Samples.open(folder), values)
     made = entry.manifest
-    trained = Trained(weights, 0.0, 1.0, (1, 1), made["epochs"], made["best_epoch"], 1.0, 0.5)
-    saved = registry.save(values.models, trained, window, bundle.panels, same, 0)
-    assert saved.manifest["sha256"] == made["sha256"]
-    shelves = [registry.Shelf(one, bundle.panels) for one in (values, same)]
-    assert [shelf.model_for(dt.date(2019, 12, 3)).id for shelf in shelves] == [entry.id, saved.id]
+    trained = Trained(weights, 0.0, 1.0, (1, 1), made.epochs, made.best_epoch, 1.0, 0.5)
+    saved = registry.save(values.models, trained, wanted.window, bundle.panels, same, 0)
+    assert saved.manifest.sha256 == made.sha256
+    shelves = [Shelf(one, bundle.panels) for one in (values, same)]
+    assert [shelf.models_for(dt.date(2019, 12, 3))[0].id for shelf in shelves] == [entry.id, saved.id]
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"month": "2019-12"}', b"\xff"])
@@ -149,7 +155,7 @@ def test_a_damaged_manifest_is_named_and_left_out(prepared, tmp_path, caplog, co
     (broken / "manifest.json").write_bytes(content)
     assert [found.id for found in registry.entries(values.models)] == [entry.id]
     assert "model 2019-11-00000000 is left out" in caplog.text
-    assert registry.Shelf(values, prepared[0].panels).model_for(dt.date(2019, 12, 3)).id == entry.id
+    assert Shelf(values, prepared[0].panels).models_for(dt.date(2019, 12, 3))[0].id == entry.id
     if content == b"{":  # trained again, it takes the damaged one's place
         manifest.write_bytes(content)
         _, ((again, fresh),) = train(prepared, tmp_path, ["2019-12"])
@@ -166,13 +172,13 @@ def test_training_learns_what_is_planted(prepared):
     rows = np.repeat(np.arange(200), 50).astype(np.int32)
     features = rng.normal(size=(len(rows), 9)).astype(np.float32)
     excess = (0.05 * features[:, 3]).astype(np.float32)
-    samples = Samples(rows, rows, features, excess)
+    samples = Samples(rows, rows, features, excess, rows + np.int32(21))
     window = Window("2000-01", 199, Interval(0, 120), Interval(150, 178), 21)
     values = prepared[1]
-    trained = train_one(
-        samples,
-        window,
+    (trained,) = train_one(
+        [Split(samples, window)],
+        [0],
         values.model_copy(update={"model": values.model.model_copy(update={"epochs": 8, "batch": 256})}),
-        0,
+        CPU,
     )
     assert trained.validation_accuracy > 0.8

@@ -1,0 +1,138 @@
+"""The models a run consults, loaded when their month comes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import Damaged, LookAhead, NoModel
+from engine.files import sha256_of
+from engine.model.registry import WEIGHTS, Entry, find
+from engine.panels.reader import Panels
+from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.model.network import AttentionNetwork
+
+OUTPUTS = ("p_down", "p_flat", "p_up", "expected_excess")
+"""What a model says of a stock, in the order of the columns of its answer."""
+
+
+def load_network(one: Entry) -> AttentionNetwork:
+    """Return the network of a model, in evaluation mode, on the CPU.
+
+    Raises
+    ------
+    Damaged
+        The weights differ from their hash, or are not of this network. They are read only if the hash agrees, and
+        as numbers only.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from engine.model.network import AttentionNetwork
+
+    path = one.folder / WEIGHTS
+    try:
+        if sha256_of(path) != one.manifest.sha256:
+            raise ValueError("its weights differ from their hash")
+        network = AttentionNetwork()
+        network.load_state_dict(load_file(path))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        mend = f"Remove {one.folder} and train it again."
+        raise Damaged(f"model {one.id} cannot be used", why, mend) from None
+    network.eval()
+    return network
+
+
+class Model:
+    """A loaded model: from z-scores to probabilities and expected excess return."""
+
+    def __init__(self, one: Entry, device: str = "cpu") -> None:
+        from engine.model.device import device_of
+
+        self.id, self.manifest = one.id, one.manifest
+        self._device = device_of(device)
+        self._network = load_network(one).to(self._device)
+
+    def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return P(down), P(flat), P(up) and the expected excess return, (n, 4), of features (n, 9)."""
+        import torch
+
+        from engine.model.network import probabilities
+
+        x = torch.from_numpy(np.ascontiguousarray(features)).to(self._device)
+        chances, excess = (part.cpu().numpy().astype(np.float64) for part in probabilities(self._network, x))
+        moments = self.manifest.excess
+        return np.concatenate([chances, (excess * moments.sd + moments.mean)[:, None]], axis=1)
+
+
+Scored = tuple[dt.date, npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+
+class Shelf:
+    """The models a run may consult: those trained on its data, or on an earlier state of the same lake.
+
+    Attributes
+    ----------
+    used : list of str
+        Ids of the models consulted so far, in order.
+    scored : list of (date, array of int64, array of float32)
+        What they said: session, sids, and (n, 4) down, flat, up, expected excess.
+    """
+
+    def __init__(self, settings: Settings, panels: Panels) -> None:
+        self._settings, self._data_ids = settings, set(panels.manifest["lineage"])
+        self._loaded: dict[str, list[Model]] = {}
+        self.used: list[str] = []
+        self.scored: list[Scored] = []
+
+    def predict(self, day: dt.date, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return what the models of a day's month say, averaged over their seeds: (n, 4) of features (n, 9).
+
+        Raises
+        ------
+        NoModel
+            There is none for these data and settings.
+        """
+        said = [model.predict(features) for model in self.models_for(day)]
+        return said[0] if len(said) == 1 else np.mean(said, axis=0)
+
+    def models_for(self, day: dt.date) -> list[Model]:
+        """Return the models of a day's month, one a seed.
+
+        Raises
+        ------
+        NoModel
+            One is missing for these data and settings.
+        LookAhead
+            One knows what was not known before the day.
+        """
+        month = f"{day:%Y-%m}"
+        if month not in self._loaded:
+            first, count = self._settings.model.seed, self._settings.prediction.seeds
+            found = [self._found(day, month, seed) for seed in range(first, first + count)]
+            for one in found:
+                if one.manifest.known_until >= day:
+                    until = f"it knows what was known on {one.manifest.known_until}"
+                    raise LookAhead(f"model {one.id} cannot serve {day}", until, "Remove it and train it again.")
+            self._loaded[month] = [Model(one, self._settings.prediction.device) for one in found]
+            self.used += [one.id for one in found]
+        return self._loaded[month]
+
+    def _found(self, day: dt.date, month: str, seed: int) -> Entry:
+        settings = self._settings
+        found = find(settings.models, month, self._data_ids, settings, seed)
+        if found is None:
+            several = f" --seeds {settings.prediction.seeds}" if settings.prediction.seeds > 1 else ""
+            raise NoModel(
+                f"no model for {day}",
+                f"the registry {settings.models} has none of {month}"
+                f"{f' and seed {seed}' if several else ''} for this data and these settings",
+                f"Run `ashare train --start {month} --end {month}{several}`.",
+            )
+        return found
