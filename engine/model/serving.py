@@ -25,19 +25,16 @@ class Served(nn.Module):
         Of the training labels.
     """
 
-    mean: Tensor
-    sd: Tensor
-
     def __init__(self, network: AttentionNetwork, mean: float, sd: float) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64))
-        self.register_buffer("sd", torch.tensor(sd, dtype=torch.float64))
+        self.mean = nn.Buffer(torch.tensor(mean, dtype=torch.float64))
+        self.sd = nn.Buffer(torch.tensor(sd, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return P(down), P(flat), P(up) as (n, 3) and the expected excess return (n,) of z-scores (n, 9)."""
         logits, excess = self.network(x)
-        return torch.softmax(logits, dim=-1), excess * self.sd + self.mean
+        return torch.softmax(logits, dim=-1), excess.double() * self.sd + self.mean
 
 
 def exported(network: AttentionNetwork, mean: float, sd: float) -> bytes:
