@@ -215,3 +215,57 @@ def export(model: str, out: Path, kind: str) -> None:
     write = exported if kind == "torch-export" else scripted
     write_bytes(out, write(load_network(entry), entry.manifest.excess.mean, entry.manifest.excess.sd))
     click.echo(f"{entry.id} as {kind}: {out}")
+
+
+@models.command()
+@click.option("--start", required=True, help="First month, YYYY-MM.")
+@click.option("--end", required=True, help="Last month, YYYY-MM.")
+@click.option("--baselines/--no-baselines", default=True, show_default=True, help="Fit plain classifiers to beat.")
+@click.option("-b", "--bundle", default="ashare", show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), help="Baselines fitted at once; by default one a core.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write every session's value: a Parquet.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def evaluate(
+    start: str, end: str, baselines: bool, bundle: str, jobs: int | None, out: Path | None, as_json: bool
+) -> None:
+    """Show how the models did on the months they served, beside plain baselines trained on the same windows."""
+    from rich.console import Console
+
+    from engine import settings
+    from engine.cli.common import progress_bar, require_folder
+    from engine.cli.evaluation import as_document, frame, tables, verdicts
+    from engine.host.registration import install
+    from engine.model import evaluate as judging
+    from engine.model.baselines import BASELINES
+    from engine.model.labels import lag
+    from engine.model.months import cores
+    from engine.model.samples import Samples, build_samples, chunks_of
+    from engine.model.windows import months
+    from engine.panels.bundle import open_bundle
+
+    if out is not None:
+        require_folder(out)
+    install()
+    values, wanted, opened = settings.load(), list(months(start, end)), open_bundle(bundle)
+    with progress_bar("samples", chunks_of(opened)) as advance:
+        folder = build_samples(opened, values, advance)
+    samples = Samples.open(folder)
+    served = judging.served_months(wanted, opened, samples, values)
+    said = {judging.NETWORK: judging.network_answers(served, opened.panels, samples, values)}
+    if baselines:
+        with progress_bar("baselines", len(served) * len(BASELINES)) as advance:
+            said |= judging.baseline_answers(served, folder, values, jobs or cores(), advance)
+    series = judging.judged(samples, served, said, values)
+    days, overlap = opened.panels.days, lag(values.labels)
+    if out is not None:
+        from engine.files import replaced_file
+
+        with replaced_file(out) as beside:
+            frame(series, days).write_parquet(beside)
+    if as_json:
+        click.echo(json.dumps(as_document(series, days, overlap), indent=1))
+        return
+    for table in tables(series, days, overlap):
+        Console().print(table)
+    for line in verdicts(series, overlap):
+        click.echo(line)

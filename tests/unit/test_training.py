@@ -165,7 +165,7 @@ def test_a_program_gives_the_scores_of_the_network(kind, tmp_path):
     if kind is exported:
         program = torch.export.load(io.BytesIO(written)).module()
     else:
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="torch.jit.load"):
             program = torch.jit.load(io.BytesIO(written))
     for n in (1, 2, 1777):
         x = torch.randn(n, 9)
