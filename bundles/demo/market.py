@@ -18,6 +18,7 @@ from bundles.demo.earnings import Statement, known_roe, restatements, statements
 from bundles.demo.prices import QUALITY_WEIGHT, REVERSAL_SESSIONS, REVERSAL_WEIGHT, Tape, tape
 from engine.calendar import library_end, sessions
 from engine.files import write_json
+from engine.model.ic import Mean, mean_with_interval
 
 LABEL = "Synthetic demo market: no real company, no real price."
 INDEX = ("000905.SH", "000300.SH")
@@ -66,18 +67,42 @@ def write_market(spec: Spec, folder: Path) -> dict[str, Any]:
         path = folder / name / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         table.write_parquet(path, compression_level=1)
-    truth = asdict(spec) | _truth(drawn)
+    planted = _planted(drawn, days)
+    planted.write_parquet(folder / PLANTED)
+    truth = asdict(spec) | _truth(planted)
     write_json(folder / "truth.json", truth)
     return truth
 
 
-def _truth(drawn: Tape) -> dict[str, Any]:
+PLANTED = "planted.parquet"
+"""What was planted, session by session: ``session``, ``rank_ic`` of the signal against the returns that followed."""
+
+
+def _planted(drawn: Tape, days: npt.NDArray[np.datetime64]) -> pl.DataFrame:
+    """Return the rank IC of the planted signal of every session that has one."""
+    rows = range(HORIZON, len(drawn.close) - HORIZON - 1)
+    ics = {row: ic for row in rows if (ic := _ic(drawn, row)) is not None}
+    return pl.DataFrame({"session": days[list(ics)], "rank_ic": list(ics.values())}, schema_overrides={"rank_ic": float})
+
+
+def planted_ic(folder: Path, first: str, last: str) -> Mean:
+    """Return the planted signal's mean rank IC over some days, with its 95 % interval.
+
+    A model that has found the signal, and nothing else, has its own mean in that interval.
+    """
+    between = pl.col("session").is_between(pl.lit(first).str.to_date(), pl.lit(last).str.to_date())
+    found = pl.read_parquet(folder / PLANTED).filter(between)
+    return mean_with_interval(found["rank_ic"].to_numpy(), HORIZON)
+
+
+def _truth(planted: pl.DataFrame) -> dict[str, Any]:
     """State what was planted: the signal's weights, and its rank IC against the labels it was to predict."""
-    ics = [ic for row in range(HORIZON, len(drawn.close) - HORIZON - 1) if (ic := _ic(drawn, row)) is not None]
+    mean = mean_with_interval(planted["rank_ic"].to_numpy(), HORIZON)
     return {
         "signal": f"z({QUALITY_WEIGHT} z(roe) + {REVERSAL_WEIGHT} z({REVERSAL_SESSIONS}-session return))",
-        "rank_ic_of_the_signal": round(float(np.mean(ics)), 4),
-        "sessions_of_the_ic": len(ics),
+        "rank_ic_of_the_signal": round(mean.mean, 4),
+        "rank_ic_interval": [round(mean.low, 4), round(mean.high, 4)],
+        "sessions_of_the_ic": planted.height,
     }
 
 

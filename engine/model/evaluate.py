@@ -89,7 +89,7 @@ def network_answers(served: Sequence[Served], panels: Panels, samples: Samples, 
     """
     shelf = Shelf(settings, panels)
     said = [
-        shelf.predict(panels.days[one.first].item(), np.asarray(samples.features[one.part], dtype=np.float32))
+        shelf.predict(panels.days[one.first].item(), np.array(samples.features[one.part], dtype=np.float32))
         for one in served
     ]
     return np.concatenate(said)
