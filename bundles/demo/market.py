@@ -82,7 +82,9 @@ def _planted(drawn: Tape, days: npt.NDArray[np.datetime64]) -> pl.DataFrame:
     """Return the rank IC of the planted signal of every session that has one."""
     rows = range(HORIZON, len(drawn.close) - HORIZON - 1)
     ics = {row: ic for row in rows if (ic := _ic(drawn, row)) is not None}
-    return pl.DataFrame({"session": days[list(ics)], "rank_ic": list(ics.values())}, schema_overrides={"rank_ic": float})
+    return pl.DataFrame(
+        {"session": days[list(ics)], "rank_ic": list(ics.values())}, schema_overrides={"rank_ic": float}
+    )
 
 
 def planted_ic(folder: Path, first: str, last: str) -> Mean:

@@ -39,8 +39,10 @@ def load_network(one: Entry) -> AttentionNetwork:
     try:
         if sha256_of(path) != one.manifest.sha256:
             raise ValueError("its weights differ from their hash")
-        network = AttentionNetwork()
-        network.load_state_dict(load_file(path))
+        network, state = AttentionNetwork(), load_file(path)
+        if not all(bool(value.isfinite().all()) for value in state.values()):
+            raise ValueError("its weights are not finite")
+        network.load_state_dict(state)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         mend = f"Remove {one.folder} and train it again."
