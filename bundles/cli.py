@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from engine.cli.common import DAY
+from engine.cli.common import DAY, show_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -113,7 +112,6 @@ _HEAD = ("endpoint", "rows", "first", "last", "came", "asked until", "holes", "h
 
 
 def _show(held: Sequence[Held]) -> None:
-    """Print a table: a drawn one on a terminal, plain columns for a program."""
     rows = [
         (
             entry.endpoint,
@@ -124,21 +122,7 @@ def _show(held: Sequence[Held]) -> None:
         )
         for entry in held
     ]
-    if not sys.stdout.isatty():
-        widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
-        for row in (_HEAD, *rows):
-            cells = (cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
-            click.echo("  ".join(cells))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None)
-    for name in _HEAD:
-        table.add_column(name, justify="left" if name == "endpoint" else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    show_table(_HEAD, rows)
 
 
 @data.command()

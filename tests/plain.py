@@ -1,6 +1,6 @@
 """The specification once more, in plain pandas straight from the Tushare-shaped files: the tests' own opinion.
 
-Nothing of the engine is used but the calendar of sessions. Slow, and meant to be read beside SPEC 3, 4 and 13.
+Nothing of the engine is used but the calendar of sessions. Slow, and meant to be read beside SPEC 3, 4, 5 and 13.
 """
 
 from __future__ import annotations
@@ -146,6 +146,37 @@ class Plain:
             "boll_position": position,
             **self.report_factors(code, day),
         }
+
+    # labels
+
+    @cached_property
+    def up_limits(self) -> pd.Series:
+        return self.table("stk_limit").set_index(["ts_code", "trade_date"])["up_limit"].dropna().sort_index()
+
+    @cached_property
+    def index_opens(self) -> pd.Series:
+        frame = self.table("index_daily")
+        return frame[frame["ts_code"] == "000905.SH"].set_index("trade_date")["open"]
+
+    def label(self, code: str, day: str, horizon: int) -> tuple[float, str | None]:
+        """Return the excess return of a decision, NaN without one, and why there is none."""
+        at = self.sessions.index(day)
+        if at + horizon + 1 >= len(self.sessions):
+            return np.nan, "incomplete"
+        entry, leave = self.sessions[at + 1], self.sessions[at + horizon + 1]
+        bars, gone = self.daily[code], self.stocks.loc[code, "delist_date"]
+        if entry not in bars.index:
+            return np.nan, "suspended" if pd.isna(gone) or entry < gone else "not_listed"
+        if bars.loc[entry, "open"] >= self.up_limits.get((code, entry), np.inf):
+            return np.nan, "limit_up"
+        if not pd.isna(gone) and leave >= gone:
+            sold = 0.0
+        elif leave in bars.index:
+            sold = bars.loc[leave, "open"] * bars.loc[leave, "adj_factor"]
+        else:
+            sold = self.carried(code, leave).iloc[-1]
+        bought = bars.loc[entry, "open"] * bars.loc[entry, "adj_factor"]
+        return sold / bought - self.index_opens[leave] / self.index_opens[entry], None
 
     # universe
 

@@ -1,9 +1,10 @@
-"""What several commands share: days as arguments, progress on standard error."""
+"""What several commands share: days as arguments, progress on standard error, tables on standard output."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,3 +77,23 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, its first column to the left: drawn on a terminal that is wide enough, else in plain columns."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table, console = Table(box=None), Console(markup=False)
+        for at, name in enumerate(head):
+            table.add_column(name, justify="right" if at else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        if sum(widths) + 2 * len(widths) <= console.width:
+            console.print(table)
+            return
+    for row in (head, *rows):
+        cells = (cell.rjust(w) if at else cell.ljust(w) for at, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        click.echo("  ".join(cells).rstrip())

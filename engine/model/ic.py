@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -39,7 +38,8 @@ def ic(scores: Floats, returns: Floats) -> tuple[Floats, Counts]:
     n : array of int, (sessions,)
         Names with both.
     """
-    return _daily(scores, returns, np.asarray)
+    (coefficients,), n = _daily(scores, returns, np.asarray)
+    return coefficients, n
 
 
 def rank_ic(scores: Floats, returns: Floats) -> tuple[Floats, Counts]:
@@ -47,17 +47,37 @@ def rank_ic(scores: Floats, returns: Floats) -> tuple[Floats, Counts]:
 
     Parameters and what is returned are those of ``ic``.
     """
-    return _daily(scores, returns, rankdata)
+    (coefficients,), n = _daily(scores, returns, average_ranks)
+    return coefficients, n
 
 
-def _daily(scores: Floats, returns: Floats, seen_as: Callable[[Floats], Floats]) -> tuple[Floats, Counts]:
+def _daily(scores: Floats, returns: Floats, *views: Callable[[Floats], Floats]) -> tuple[Floats, Counts]:
+    """Correlate scores and returns of each session under some views of both, (views, sessions)."""
     known = np.isfinite(scores) & np.isfinite(returns)
     n = known.sum(axis=1)
-    coefficients = np.full(len(n), np.nan)
+    coefficients = np.full((len(views), len(n)), np.nan)
     for row in np.flatnonzero(n >= MINIMUM_NAMES):
-        names = known[row]
-        coefficients[row] = correlation(seen_as(scores[row, names]), seen_as(returns[row, names]))
+        x, y = scores[row, known[row]], returns[row, known[row]]
+        coefficients[:, row] = [correlation(view(x), view(y)) for view in views]
     return coefficients, n
+
+
+def rank_bounds(x: Floats) -> tuple[Counts, Counts]:
+    """Return the lowest and the highest rank of each value of a vector without gaps; they differ for ties."""
+    order = np.argsort(x, kind="stable")
+    ordered = x[order]
+    new = np.ones(len(x), dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    value = np.empty(len(x), dtype=np.int64)
+    value[order] = np.cumsum(new) - 1
+    start = np.append(np.flatnonzero(new), len(x))
+    return start[value] + 1, start[value + 1]
+
+
+def average_ranks(x: Floats) -> Floats:
+    """Return the ranks of a vector without gaps, 1 the lowest, ties at their average."""
+    lowest, highest = rank_bounds(x)
+    return (lowest + highest) / 2.0
 
 
 def correlation(x: Floats, y: Floats) -> float:
@@ -169,7 +189,7 @@ def quantiles(scores: Floats, count: int) -> npt.NDArray[np.int16]:
     for row in np.flatnonzero(n >= max(count, MINIMUM_NAMES)):
         x = scores[row, known[row]]
         if x.min() < x.max():
-            below = rankdata(x, "min").astype(np.int64) - 1
+            below = rank_bounds(x)[0] - 1
             # in whole numbers: the smallest k with below / (n - 1) <= k / count
             groups[row, known[row]] = np.maximum(-(-below * count // (n[row] - 1)), 1)
     return groups
@@ -215,7 +235,7 @@ def ranks(scores: Floats) -> Floats:
     """Return each score's rank on its session, 1 the lowest, ties at their average; NaN where there is no score."""
     ranked = np.full(scores.shape, np.nan)
     for row, known in enumerate(np.isfinite(scores)):
-        ranked[row, known] = rankdata(scores[row, known])
+        ranked[row, known] = average_ranks(scores[row, known])
     return ranked
 
 
@@ -326,15 +346,15 @@ def evaluate(scores: Floats, returns: Mapping[int, Floats], horizon: int, count:
     """
     coefficients = {}
     for sessions, following in returns.items():
-        found, n = ic(scores, following)
-        coefficients[sessions] = Coefficients(sessions, n, found, rank_ic(scores, following)[0])
+        (plain, ranked), n = _daily(scores, following, np.asarray, average_ranks)
+        coefficients[sessions] = Coefficients(sessions, n, plain, ranked)
     labelled = np.where(np.isfinite(returns[horizon]), scores, np.nan)
-    groups, ranked = quantiles(labelled, count), ranks(labelled)
+    groups, own_ranks = quantiles(labelled, count), ranks(labelled)
     return Evaluation(
         coefficients=coefficients,
         horizon=horizon,
         returns=quantile_returns(groups, returns[horizon], count),
         turnover_bottom=turnover(groups, 1),
         turnover_top=turnover(groups, count),
-        autocorrelation={lag: rank_autocorrelation(ranked, lag) for lag in dict.fromkeys((1, horizon))},
+        autocorrelation={lag: rank_autocorrelation(own_ranks, lag) for lag in dict.fromkeys((1, horizon))},
     )

@@ -8,6 +8,7 @@ Known after the close of T+1+h. There is none where entry was impossible: no bar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,19 @@ DOWN, FLAT, UP = 0, 1, 2
 """The classes, in the order of the network's outputs."""
 
 
+class Unlabelled(IntEnum):
+    """Why a decision has no label; 0 stands for one that has."""
+
+    SUSPENDED = 1
+    """No bar on T+1, though listed."""
+    LIMIT_UP = 2
+    """Opened limit-up on T+1."""
+    NOT_LISTED = 3
+    """No bar on T+1, because not listed on it."""
+    INCOMPLETE = 4
+    """The window is not over: T+1+h is not in the data yet."""
+
+
 @dataclass(frozen=True)
 class Labels:
     """Labels of the sessions ``0..n-1`` of the panels.
@@ -29,11 +43,14 @@ class Labels:
     ----------
     excess : array of float64, (n, assets)
         Excess return; NaN where there is no label.
+    reasons : array of int8, (n, assets)
+        0 where there is a label, else an ``Unlabelled``; all sessions after these are INCOMPLETE.
     total_losses : list of (int, int)
         (row, sid) of labels that end in a delisting.
     """
 
     excess: Floats
+    reasons: npt.NDArray[np.int8]
     total_losses: list[tuple[int, int]]
 
 
@@ -56,7 +73,11 @@ def labels(panels: Panels, settings: LabelSettings) -> Labels:
     factor, last_close = panels.field("adj_factor"), panels.field("last_close")
     opens = panels.field("open")
     up_limit = panels.field("up_limit")[entry]
-    possible = (opens[entry] > 0) & ~((up_limit > 0) & (opens[entry] >= up_limit))
+    no_bar, listed = opens[entry] <= 0, (panels.field("status")[entry] & LISTED) > 0
+    reasons = np.zeros(no_bar.shape, dtype=np.int8)
+    reasons[(up_limit > 0) & (opens[entry] >= up_limit)] = Unlabelled.LIMIT_UP
+    reasons[no_bar] = np.where(listed[no_bar], Unlabelled.SUSPENDED, Unlabelled.NOT_LISTED)
+    possible = reasons == 0
     bought = yuan(opens[entry]) * factor[entry]
     sold = np.where(opens[leave] > 0, opens[leave], last_close[leave]) / 100.0 * factor[leave]
     delisted = possible & ((panels.field("status")[leave] & LISTED) == 0)
@@ -64,7 +85,7 @@ def labels(panels: Panels, settings: LabelSettings) -> Labels:
         stock = np.where(delisted, 0.0, sold) / bought - 1.0
     market = _index_returns(panels, settings, n)
     excess = np.where(possible, stock - market[:, None], np.nan)
-    return Labels(excess, [(int(row), int(sid)) for row, sid in np.argwhere(delisted)])
+    return Labels(excess, reasons, [(int(row), int(sid)) for row, sid in np.argwhere(delisted)])
 
 
 def _index_returns(panels: Panels, settings: LabelSettings, n: int) -> Floats:

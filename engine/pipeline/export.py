@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from zipline.pipeline import Pipeline
 
@@ -66,8 +67,17 @@ def export_pipeline(settings: Settings) -> Pipeline:
     return Pipeline(columns, screen=members)
 
 
+FurtherColumns = Callable[[npt.NDArray[np.intp], npt.NDArray[np.int64]], Sequence[pl.Series]]
+"""From rows of the panels and sids, one of each for a row of the export, to columns of it."""
+
+
 def factor_frames(
-    bundle: Bundle, settings: Settings, first: int, last: int, coverage: Coverage
+    bundle: Bundle,
+    settings: Settings,
+    first: int,
+    last: int,
+    coverage: Coverage,
+    further: FurtherColumns = lambda rows, sids: (),
 ) -> Iterator[pl.DataFrame]:
     """Yield the export chunk by chunk: ``trade_date`` (YYYYMMDD), ``ts_code`` of the day, raw values, z-scores.
 
@@ -81,13 +91,15 @@ def factor_frames(
         Rows of the panels.
     coverage : Coverage
         Counts on the way.
+    further : callable
+        Gives the columns after these.
     """
     for result in PanelEngine(bundle).chunks(export_pipeline(settings), first, last):
         coverage.count(result)
-        yield _frame(bundle, result)
+        yield _frame(bundle, result, further)
 
 
-def _frame(bundle: Bundle, result: Result) -> pl.DataFrame:
+def _frame(bundle: Bundle, result: Result, further: FurtherColumns) -> pl.DataFrame:
     panels = bundle.panels
     rows, columns = np.nonzero(result.screen)
     days = panels.days[result.first_row + rows]
@@ -97,6 +109,7 @@ def _frame(bundle: Bundle, result: Result) -> pl.DataFrame:
         for asset, day in zip(assets, days.tolist(), strict=True)
     ]
     values = {name: result.columns[name][rows, columns] for name in (*NAMES, *(f"z_{name}" for name in NAMES))}
-    return pl.DataFrame({"trade_date": days, "ts_code": codes, **values}).with_columns(
+    frame = pl.DataFrame({"trade_date": days, "ts_code": codes, **values}).with_columns(
         pl.col("trade_date").dt.strftime("%Y%m%d"), pl.col(pl.Float64).fill_nan(None)
     )
+    return frame.with_columns(*further(result.first_row + rows, result.sids[columns]))

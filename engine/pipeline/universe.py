@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zipline.pipeline.filters import Filter
 
+from engine.errors import OutsideData
 from engine.pipeline.datasets import Daily
 from engine.settings import UniverseSettings
 
@@ -26,3 +27,12 @@ def without_market_cap(settings: UniverseSettings) -> Filter:
 def _of_any_size(settings: UniverseSettings) -> Filter:
     old_enough = Daily.age.latest >= settings.minimum_sessions
     return Daily.listed.latest & Daily.traded.latest & ~Daily.risk_warned.latest & old_enough
+
+
+def empty_universe(start: str, end: str) -> OutsideData:
+    """Return the refusal of a range that has no member on any session."""
+    return OutsideData(
+        f"the universe is empty from {start} to {end}",
+        "no stock was listed, traded, old enough and of the wanted size",
+        "Choose later dates, or widen the universe in the settings.",
+    )

@@ -52,6 +52,7 @@ LINES = {
     "data verify": "data verify --json",
     "data quarantine": "data quarantine --json",
     "factor export": "factor export --from 2018-04-02 --to 2018-04-20 --out factors.parquet",
+    "factor ic": "factor ic --from 2018-03-12 --to 2018-04-20 --horizons 1,5 --out ic.parquet",
     "train": "train --start 2018-04 --end 2018-04 --jobs 1",
     "models list": "models list",
     "backtest": "backtest mine.py -s 2018-03-05 -e 2018-04-20",

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from engine.errors import DataNotFit
-from engine.model.labels import DOWN, FLAT, UP, classes, labels
+from engine.model.factor_ic import forward_returns
+from engine.model.label_columns import LabelColumns
+from engine.model.labels import DOWN, FLAT, UP, Unlabelled, classes, labels
 from engine.panels.bundle import open_bundle
 from engine.settings import LabelSettings
 from tests.conftest import ingest
@@ -56,6 +58,63 @@ def test_excess_returns(found):
 
 def test_a_delisting_inside_the_window_counts_with_its_loss(found):
     assert found.total_losses == [(1, 3), (2, 3)]
+
+
+def test_why_there_is_no_label(found):
+    suspended, limit_up, not_listed = Unlabelled.SUSPENDED, Unlabelled.LIMIT_UP, Unlabelled.NOT_LISTED
+    assert found.reasons.tolist() == [
+        [0, suspended, 0, 0, 0],
+        [0, 0, limit_up, 0, 0],
+        [0, 0, 0, 0, 0],
+        [0, suspended, 0, not_listed, 0],  # 600003 left on the session a buyer would have bought on
+    ]
+    np.testing.assert_array_equal(found.reasons == 0, ~np.isnan(found.excess))
+
+
+def test_labels_as_columns(found):
+    columns = LabelColumns(open_bundle().panels, S)
+    rows, sids = np.array([0, 0, 1, 1, 1, 3, 4, 6]), np.array([0, 1, 2, 3, 1, 3, 0, 4])
+    table = {column.name: column.to_list() for column in columns(rows, sids)}
+    assert table == {
+        "excess": [pytest.approx(0.09), None, None, pytest.approx(-1.01), pytest.approx(-0.01), None, None, None],
+        "label_class": ["up", None, None, "down", "flat", None, None, None],
+        "no_label": [None, "suspended", "limit_up", None, None, "not_listed", "incomplete", "incomplete"],
+        "total_loss": [False, False, False, True, False, False, False, False],
+        "label_known": ["20180308", None, None, "20180309", "20180309", None, None, None],
+    }
+    assert columns.told() == (
+        "3 labels; none: 1 suspended, 1 limit_up, 1 not_listed, 2 incomplete; "
+        "1 stock is delisted inside a label: 600003.SH"
+    )
+
+
+def test_forward_returns_over_other_horizons(found):
+    """Over one session: bought at the open of t+1, sold at that of t+2; rows 2 to 6, of which 5 and 6 are not over."""
+    nan = np.nan
+    own = np.array(
+        [
+            # 600000  600001 600002 600003 600004
+            [0.0, 0.0, 0.0, -1.0, 0.0],
+            [0.0, nan, 0.0, nan, 0.0],
+            [0.0, 0.0, 0.0, nan, 0.0],
+            [nan] * 5,
+            [nan] * 5,
+        ]
+    )
+    returns = forward_returns(open_bundle().panels, S, [1, 2, 9], 2, 6)
+    np.testing.assert_allclose(returns[1], own, atol=1e-12)  # the index stands still from the fourth session on
+    np.testing.assert_array_equal(returns[2][:2], found.excess[2:])
+    assert np.isnan(returns[2][2:]).all()
+    assert np.isnan(returns[9]).all()
+
+
+def test_a_suspended_exit_is_at_the_last_close(home, tmp_path):
+    m = Market(DAYS[:4]).stock("600000.SH").stock("600001.SH").bars("600001.SH", [10.0] * 4)
+    for day, open_, close in zip(DAYS, (10.0, 10.0, 10.0), (10.0, 10.0, 10.8), strict=False):
+        m.bar("600000.SH", day, close, open=open_)
+    ingest(m.index([1000.0] * 4), tmp_path / "market")
+    found = labels(open_bundle().panels, LabelSettings(horizon=1))
+    np.testing.assert_allclose(found.excess, [[0.0, 0.0], [0.08, 0.0]], atol=1e-12)
 
 
 def test_classes():
