@@ -246,25 +246,36 @@ def held_rows(
     return lake.frame(version, endpoint, columns or list(ENDPOINTS[endpoint].types), between=(first, last))
 
 
-def held_reports(lake: Lake, version: Version, endpoint: str) -> pl.DataFrame:
-    """Return the reports a lake holds, the newest version of each."""
+def held_reports(lake: Lake, version: Version, endpoint: str, of: pl.Series | None = None) -> pl.DataFrame:
+    """Return the reports a lake holds, the newest version of each; by default of all stocks."""
     spec = ENDPOINTS[endpoint]
-    return lake.frame(version, endpoint, list(spec.types)).unique(spec.key, keep="last", maintain_order=True)
+    rows = _of_stocks(lake.frame(version, endpoint, list(spec.types)), of)
+    return rows.unique(spec.key, keep="last", maintain_order=True)
+
+
+def _of_stocks(rows: pl.DataFrame, codes: pl.Series | None) -> pl.DataFrame:
+    return rows if codes is None else rows.filter(pl.col("ts_code").is_in(codes.implode()))
 
 
 def tables_of(
-    lake: Lake, version: Version, sessions: Sequence[dt.date], fresh: Tables | None = None
+    lake: Lake,
+    version: Version,
+    sessions: Sequence[dt.date],
+    fresh: Tables | None = None,
+    reports_of: pl.Series | None = None,
 ) -> dict[str, pl.DataFrame]:
     """Return the tables to look at: the fresh rows, and of the same sessions the held ones they do not replace.
 
     A table that is neither held nor fresh is not among them, so nothing is said of it. Where reports are fresh, all
-    reports are there, for income statement and balance sheet belong together. Fresh rows of other tables come as
-    they are.
+    reports are there, for income statement and balance sheet belong together; or all of the stocks ``reports_of``.
+    Fresh rows of other tables come as they are.
     """
     given = fresh or {}
     tables = dict(given)
     if set(REPORTS) & set(given):
-        tables |= {name: _laid_over(given.get(name), held_reports(lake, version, name), name) for name in REPORTS}
+        for name in REPORTS:
+            rows = None if name not in given else _of_stocks(given[name], reports_of)
+            tables[name] = _laid_over(rows, held_reports(lake, version, name, reports_of), name)
     for name in BY_SESSION:
         if name in version.parts and sessions:
             held = held_rows(lake, version, name, min(sessions), max(sessions))
@@ -912,6 +923,8 @@ def _found(scene: Scene, only: Sequence[str] | None = None) -> pl.DataFrame:
 
 def _completed(check: Check, found: pl.DataFrame) -> pl.DataFrame:
     """Give what a check found all columns of findings."""
+    if found.is_empty():
+        return pl.DataFrame(schema=FINDINGS)
     if check.endpoint:
         found = found.with_columns(endpoint=pl.lit(check.endpoint))
     if "key" not in found.columns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -201,6 +202,7 @@ def sync(first: str | None, last: str | None, label: str, and_build: bool) -> No
     from bundles.tushare.client import Client
     from engine import clock, settings
 
+    gc.freeze()  # what was imported stays: the collector need not go through it with every reply
     values = settings.load()
     start, end = (dt.date.fromisoformat(day) if day else None for day in (first, last))
     wish = Wish(start, end, label)

@@ -119,6 +119,7 @@ def refresh() -> None:
     """Read ``calendar.json`` again, and make the calendar anew when it is next asked for."""
     beyond.cache_clear()
     calendar.cache_clear()
+    sessions.cache_clear()
     global_calendar_dispatcher._factory_output_cache.pop(NAME, None)
 
 
@@ -134,11 +135,16 @@ class AShareCalendar(XSHGExchangeCalendar):
     @property
     def adhoc_holidays(self) -> list[pd.Timestamp]:
         """The closed days: the library's, and beyond it those that are no sessions."""
-        known = beyond()
+        return self.closed_days()
+
+    @classmethod
+    def closed_days(cls) -> list[pd.Timestamp]:
+        """Return ``adhoc_holidays``, which need no calendar to be made."""
+        known, closed = beyond(), list(cls.precomputed_holidays())
         if known is None:
-            return list(super().adhoc_holidays)
+            return closed
         end = library_end()
-        inside = [day for day in super().adhoc_holidays if day.date() <= end]
+        inside = [day for day in closed if day.date() <= end]
         return inside + [pd.Timestamp(day) for day, is_open in known.days.items() if day > end and not is_open]
 
     @classmethod
@@ -201,9 +207,19 @@ def calendar() -> AShareCalendar:
     return get_calendar(NAME, side="right")
 
 
+@lru_cache(maxsize=1)
 def sessions() -> npt.NDArray[np.datetime64]:
-    """Return every known session as ``datetime64[D]``, ascending."""
-    return calendar().sessions.values.astype("datetime64[D]")
+    """Return every known session as ``datetime64[D]``, ascending; read-only.
+
+    They are those of ``calendar``, whose opening times nobody may need take a third of a second.
+    """
+    _warn_near_the_end()
+    first, last = (np.datetime64(day.date()) for day in (AShareCalendar.bound_min(), AShareCalendar.bound_max()))
+    days = np.arange(first, last + 1)
+    closed = np.array(AShareCalendar.closed_days(), dtype="datetime64[D]")
+    known = days[np.is_busday(days, holidays=closed)]
+    known.setflags(write=False)
+    return known
 
 
 def is_session(day: dt.date) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Iterator
@@ -67,6 +68,38 @@ def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON document."""
     return json.loads(path.read_bytes())
+
+
+_BLOCK = 4096
+"""What places and lengths of direct writes must be multiples of."""
+_AT_ONCE = 8 * 2**20
+
+
+def copy_large(source: Path, target: Path) -> None:
+    """Copy a large file straight to the disk, or through the page cache where the file system cannot.
+
+    Memory for pages nobody may read soon costs several times the copy itself, most of all on virtual machines.
+    """
+    try:
+        _copy_direct(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _copy_direct(source: Path, target: Path) -> None:
+    """Copy a file past the page cache; ``OSError`` where that cannot be done."""
+    direct = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_DIRECT", 0), 0o666)
+    try:
+        with source.open("rb", buffering=0) as file, mmap.mmap(-1, _AT_ONCE) as buffer, memoryview(buffer) as view:
+            at = 0
+            while size := file.readinto(view):
+                padded = -(-size // _BLOCK) * _BLOCK  # the last block is cut below
+                if os.pwrite(direct, view[:padded], at) != padded:
+                    raise OSError(f"{target} was not written whole")
+                at += size
+        os.ftruncate(direct, at)
+    finally:
+        os.close(direct)
 
 
 def sha256_of(path: Path) -> str:

@@ -12,7 +12,7 @@ from itertools import groupby
 import polars as pl
 
 from bundles.checks import CHECKS, MISSING, Context, Scene, apart, findings, require_coverage, tables_of
-from bundles.endpoints import ENDPOINTS, Undated
+from bundles.endpoints import ENDPOINTS, PERIOD, Undated
 from bundles.intake import Intake, Source, Taken
 from bundles.lake import Append, Version
 from bundles.plans import with_plans
@@ -120,11 +120,13 @@ class Taking:
         context = Context.of(lake, base, sessions, {**undated, **fresh}, self.today, before, INDEXES)
         spoken = {name for name, rows in fresh.items() if rows.height or name in base.parts}
         context = replace(context, asked=frozenset(spoken))
-        tables = self._with_news(tables_of(lake, base, sessions, fresh), fresh)
+        self._stocks_with_news = self._with_news(fresh)
+        tables = tables_of(lake, base, sessions, fresh, self._stocks_with_news)
         all_found = findings(tables, context, [check.name for check in CHECKS if check.name != "missing_report"])
         self._suspect(all_found)
         require_coverage(tables, context, all_found, self.coverage)
-        known = self._known if set(undated) <= set(fresh) else all_found.select(SAME).clear()
+        with_undated = set(undated) <= set(fresh)
+        known = self._known if with_undated and all_found.height else all_found.select(SAME).clear()
         found.append(all_found.join(known, on=SAME, how="anti", nulls_equal=True))
         sizes = tables["daily"].group_by("trade_date").agg(size=pl.len())
         most = max(rows.height for rows in undated.values()) if not base.parts else undated["stock_basic"].height
@@ -150,15 +152,10 @@ class Taking:
         self._days = set(wrong["trade_date"].drop_nulls())
         self._codes = set(wrong.filter(pl.col("trade_date").is_null())["ts_code"].drop_nulls())
 
-    def _with_news(self, tables: dict[str, pl.DataFrame], fresh: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """Return the tables with the statements of only those stocks that have new ones: they alone can be doubted."""
+    def _with_news(self, fresh: Mapping[str, pl.DataFrame]) -> pl.Series | None:
+        """Return the stocks that have new statements, for those alone can be doubted; None where none are fresh."""
         names = [name for name in STATEMENTS if name in fresh]
-        codes = pl.concat([self._new_rows(name, fresh[name])["ts_code"] for name in names]).unique() if names else None
-        if codes is None:
-            return tables
-        few = {name: tables[name].filter(pl.col("ts_code").is_in(codes.implode())) for name in names}
-        self._stocks_with_news = codes
-        return {**tables, **few}
+        return pl.concat([self._new_rows(name, fresh[name])["ts_code"] for name in names]).unique() if names else None
 
     def _new_rows(self, name: str, rows: pl.DataFrame) -> pl.DataFrame:
         columns = list(ENDPOINTS[name].types)
@@ -217,6 +214,8 @@ class Taking:
         lake, base = self.append.lake, self.append.base
         between = (rows["trade_date"].min(), rows["trade_date"].max()) if name in BY_SESSION and rows.height else None
         held = lake.frame(base, name, between=between)  # type: ignore[arg-type]
+        if ENDPOINTS[name].keeps_versions:  # of the many reports, those of other periods say nothing of these
+            held = held.join(rows, on=PERIOD, how="semi", nulls_equal=True)
         self._intake(name, held).stage(stem, rows)
 
     def _hold_back(self) -> None:

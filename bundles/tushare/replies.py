@@ -166,9 +166,9 @@ def _page(api_name: str, data: Any) -> Page:
         raise malformed(api_name, "its fields are no list of names")
     if len(set(fields)) != len(fields):
         raise malformed(api_name, "it names a column twice")
-    if not isinstance(items, list) or not all(isinstance(row, list) for row in items):
+    if not isinstance(items, list) or set(map(type, items)) - {list}:
         raise malformed(api_name, "its items are no list of rows")
-    if widths := {len(row) for row in items} - {len(fields)}:
+    if widths := set(map(len, items)) - {len(fields)}:
         raise malformed(api_name, f"a row of {min(widths)} values stands under {len(fields)} columns")
     return Page(tuple(fields), items, has_more is True)
 

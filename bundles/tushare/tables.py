@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,9 +76,10 @@ def _numbers(api_name: str, name: str, cells: Sequence[Any], dtype: pl.DataType)
     largest = _EXACT if dtype == pl.Float64 else 2**63 - 1
     if whole and max(map(abs, whole)) > largest:
         raise malformed(api_name, f"the column {name} holds a number too large to be kept exactly")
-    if dtype == pl.Float64 and not all(cell is None or math.isfinite(cell) for cell in cells):
+    numbers = pl.Series(name, cells, dtype=dtype, strict=False)
+    if dtype == pl.Float64 and not numbers.is_finite().all():
         raise malformed(api_name, f"the column {name} holds a number that is infinite")
-    return pl.Series(name, cells, dtype=dtype, strict=False)
+    return numbers
 
 
 def require_answer(terms: Terms, params: Params, frame: pl.DataFrame, rows_expected: bool) -> None:

@@ -56,10 +56,21 @@ class RuleLimits:
 
 def standing_codes(status: Array) -> Array:
     """Return the index in ``STANDINGS`` of each cell, from the bits of the field ``status``."""
-    codes = np.zeros(status.shape, dtype=np.int8)
-    for bit, code in ((SHARE_REFORM, 2), (RISK_WARNED, 1), (DELISTING_PERIOD, 3)):
-        codes[(status & bit) != 0] = code
-    return codes
+    return _CODE_OF_STATUS[status]
+
+
+def _code_of(status: int) -> int:
+    for bit, standing in (
+        (DELISTING_PERIOD, Standing.DELISTING_PERIOD),
+        (RISK_WARNED, Standing.RISK_WARNED),
+        (SHARE_REFORM, Standing.SHARE_REFORM),
+    ):
+        if status & bit:
+            return STANDINGS.index(standing)
+    return STANDINGS.index(Standing.ORDINARY)
+
+
+_CODE_OF_STATUS = np.array([_code_of(status) for status in range(256)], dtype=np.int8)
 
 
 def rule_limits(

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.files import write_json
+from engine.files import copy_large, write_json
 from engine.types import Board
 
 FORMAT = 2
@@ -247,7 +246,7 @@ class PanelWriter:
     def _continue(self, path: Path, before: TakenOver, name: str, values: npt.NDArray[Any]) -> None:
         """Write what ``np.save`` would of the sessions taken over and these."""
         if before.shape[1] == self.shape[1]:  # no asset moved: the bytes stay, but for the header in front
-            shutil.copyfile(before.folder / path.name, path)
+            copy_large(before.folder / path.name, path)
         else:
             path.touch()
         with path.open("r+b") as file:

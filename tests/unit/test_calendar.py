@@ -232,3 +232,4 @@ def test_sessions_are_days_without_a_time(short_library: Path) -> None:
     known = calendar.sessions()
     assert known.dtype == np.dtype("datetime64[D]")
     assert (np.diff(known).astype(int) > 0).all()
+    assert (known == calendar.calendar().sessions.to_numpy()).all()
