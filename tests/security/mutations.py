@@ -90,7 +90,7 @@ def spoilt_json(rng: random.Random, document: Any) -> bytes:
 def _spoilt_once(rng: random.Random, document: Any) -> Any:
     places = list(_places(document)) if isinstance(document, list | dict) else []
     if not places or rng.random() < 0.02:
-        return rng.choice(VALUES)
+        return copy.deepcopy(rng.choice(VALUES))
     container, key = rng.choice(places if rng.random() < 0.75 else places[:12])
     kind = rng.randrange(8)
     if kind == 0:
@@ -104,7 +104,7 @@ def _spoilt_once(rng: random.Random, document: Any) -> Any:
     elif kind >= 6 and isinstance(container[key], int | float | str):
         container[key] = near(rng, container[key])
     else:
-        container[key] = rng.choice(VALUES)
+        container[key] = copy.deepcopy(rng.choice(VALUES))  # a list among them may be spoilt in its turn
     return document
 
 
