@@ -83,7 +83,7 @@ def _planted(drawn: Tape, days: npt.NDArray[np.datetime64]) -> pl.DataFrame:
     rows = range(HORIZON, len(drawn.close) - HORIZON - 1)
     ics = {row: ic for row in rows if (ic := _ic(drawn, row)) is not None}
     return pl.DataFrame(
-        {"session": days[list(ics)], "rank_ic": list(ics.values())}, schema_overrides={"rank_ic": float}
+        {"session": days[list(ics)], "rank_ic": list(ics.values())}, schema_overrides={"rank_ic": pl.Float64}
     )
 
 
