@@ -97,6 +97,7 @@ def _frame(bundle: Bundle, result: Result) -> pl.DataFrame:
         for asset, day in zip(assets, days.tolist(), strict=True)
     ]
     values = {name: result.columns[name][rows, columns] for name in (*NAMES, *(f"z_{name}" for name in NAMES))}
-    return pl.DataFrame({"trade_date": days, "ts_code": codes, **values}).with_columns(
+    named = pl.Series(codes, dtype=pl.String)  # of that type in a chunk without members too
+    return pl.DataFrame({"trade_date": days, "ts_code": named, **values}).with_columns(
         pl.col("trade_date").dt.strftime("%Y%m%d"), pl.col(pl.Float64).fill_nan(None)
     )

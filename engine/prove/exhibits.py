@@ -1,0 +1,267 @@
+"""What is known and decided up to a day, as tables, and the first value in which two such tables differ."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine import calendar
+from engine import settings as settings_module
+from engine.errors import NoModel, NotEnoughHistory
+from engine.model.labels import labels, lag
+from engine.model.registry import Entry
+from engine.model.windows import months
+from engine.panels.bundle import Bundle, open_bundle
+from engine.panels.reader import Panels
+from engine.pipeline.export import Coverage, factor_frames
+from engine.pipeline.factors import NAMES
+from engine.prove.kinds import Evidence
+from engine.settings import Settings
+
+RUN = 11
+"""Sessions a strategy runs up to the day: by default it rebalances in the first, the sixth and the last of them."""
+LEARNT = ("known_until", "train", "validation", "excess", "epochs", "best_epoch", "sha256")
+"""What of a model's manifest is compared: windows, moments and scores, and the hash of its weights."""
+
+RunScript = Callable[[Path, str, str], Path]
+"""Runs a strategy from one session to another and returns the run folder."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is looked at.
+
+    Attributes
+    ----------
+    strategies : tuple of Path
+        Scripts that run up to the day.
+    models : bool
+        Whether models are trained; a strategy that needs them is left out without.
+    sessions : int or None
+        How many sessions up to the day are compared; None compares all.
+    """
+
+    strategies: tuple[Path, ...] = ()
+    models: bool = True
+    sessions: int | None = None
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A table that must be the same on both sides, its rows in a fixed order.
+
+    Attributes
+    ----------
+    evidence : Evidence
+        What it shows.
+    name : str
+        What it is.
+    keys : tuple of str
+        The columns that say what a row is about.
+    rows : DataFrame
+        The table.
+    """
+
+    evidence: Evidence
+    name: str
+    keys: tuple[str, ...]
+    rows: pl.DataFrame
+
+    @property
+    def values(self) -> int:
+        """How many values it holds; where a row is no more than its key, how many rows."""
+        return self.rows.height * max(self.rows.width - len(self.keys), 1)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first value of an exhibit that is not the same on both sides."""
+
+    evidence: Evidence
+    what: str
+    where: str
+    truth: str
+    changed: str
+
+    def __str__(self) -> str:
+        return f"{self.what} of {self.where} is {self.truth}, with another future {self.changed}"
+
+
+def exhibits(day: dt.date, look: Look, run: RunScript) -> Iterator[Exhibit]:
+    """Yield what the bundle in force knows at the close of a day, and what is decided on it up to then.
+
+    Parameters
+    ----------
+    day : date
+        A session.
+    look : Look
+        What is looked at.
+    run : callable
+        Runs a strategy.
+    """
+    bundle, values = open_bundle(), settings_module.load()
+    last = bundle.panels.last_row_to(day)
+    first = 0 if look.sessions is None else max(last + 1 - look.sessions, 0)
+    yield from _factors(bundle, values, first, last)
+    yield _labels(bundle.panels, values, first, last)
+    if not look.models:
+        yield from _runs(bundle.panels, last, look.strategies, run, models=False)
+        return
+    with _one_thread():
+        trained = [_model(entry) for entry in _trained(bundle, values, last)]
+        yield from trained
+        yield from _runs(bundle.panels, last, look.strategies, run, models=bool(trained))
+
+
+def _factors(bundle: Bundle, settings: Settings, first: int, last: int) -> Iterator[Exhibit]:
+    """Yield the members of each session, their raw factors, and the z-scores that are the normaliser's work."""
+    keys = ("trade_date", "ts_code")
+    rows = pl.concat(factor_frames(bundle, settings, first, last, Coverage())).sort(keys)
+    yield Exhibit(Evidence.UNIVERSE, "membership", keys, rows.select(keys))
+    yield Exhibit(Evidence.FACTORS, "factor", keys, rows.select(*keys, *NAMES))
+    yield Exhibit(Evidence.ZSCORES, "z-score", keys, rows.select(*keys, *(f"z_{name}" for name in NAMES)))
+
+
+def _labels(panels: Panels, settings: Settings, first: int, last: int) -> Exhibit:
+    """Return the labels that are known by the last session."""
+    excess = labels(panels, settings.labels).excess[first : max(last + 1 - lag(settings.labels), first)]
+    at, sids = np.nonzero(~np.isnan(excess))
+    codes = _codes(panels, at + first, sids)
+    rows = pl.DataFrame({"session": panels.days[at + first], "ts_code": codes, "excess": excess[at, sids]})
+    return Exhibit(Evidence.LABELS, "label", ("session", "ts_code"), rows.sort("session", "ts_code"))
+
+
+def _codes(panels: Panels, rows: npt.NDArray[np.intp], sids: npt.NDArray[np.intp]) -> pl.Series:
+    """Return the codes of the day: a later one would not be known, and assets are numbered by the newest."""
+    codes = np.array([asset.ts_code for asset in panels.assets], dtype=object)[sids]
+    for asset in (asset for asset in panels.assets if len(asset.codes) > 1):
+        for at in np.flatnonzero(sids == asset.sid).tolist():
+            codes[at] = asset.code_on(panels.days[rows[at]].item())
+    return pl.Series(codes.tolist(), dtype=pl.String)
+
+
+def _trained(bundle: Bundle, settings: Settings, last: int) -> Iterator[Entry]:
+    """Train the models of the sessions that end with the last one, and of the session after it."""
+    from engine.model.months import windows
+    from engine.model.registry import save
+    from engine.model.samples import Samples, build_samples
+    from engine.model.train import train
+
+    days, seed = bundle.panels.days, settings.model.seed
+    known = calendar.sessions()
+    next_session = known[min(np.searchsorted(known, days[last]) + 1, len(known) - 1)]
+    samples = Samples.open(build_samples(bundle, settings))
+    for month in months(str(days[max(last + 1 - RUN, 0)])[:7], str(next_session)[:7]):
+        try:
+            (window,) = windows([month], bundle, samples, settings)
+        except NotEnoughHistory:
+            continue
+        yield save(settings.models, train(samples, window, settings, seed), window, bundle.panels, settings, seed)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute as it does in training: with one thread, in one order."""
+    import torch
+
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict)
+
+
+def _model(entry: Entry) -> Exhibit:
+    """Return what a model learnt, a value a row."""
+    said = {name: entry.manifest[name] for name in LEARNT}
+    flat = [(f"{name}.{key}", value) for name, values in said.items() for key, value in _items(values)]
+    rows = pl.DataFrame([(name.rstrip("."), repr(value)) for name, value in flat], ["what", "value"], orient="row")
+    return Exhibit(Evidence.MODELS, f"model {entry.month}", ("what",), rows)
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    yield from value.items() if isinstance(value, dict) else [("", value)]
+
+
+_TABLES = (
+    ("scores", Evidence.SCORES, ("session", "ts_code")),
+    ("orders", Evidence.ORDERS, ("decided", "session", "ts_code")),
+    ("perf", Evidence.VALUE, ("session",)),
+    ("positions", Evidence.VALUE, ("session", "ts_code")),
+    ("actions", Evidence.VALUE, ("session", "ts_code")),
+)
+"""The tables of a run folder: a position is a target that was met, an order what a target lacked."""
+
+
+def _runs(panels: Panels, last: int, strategies: Sequence[Path], run: RunScript, models: bool) -> Iterator[Exhibit]:
+    """Yield what strategies decide, and what becomes of it, in sessions that end with the last one."""
+    start, end = str(panels.days[max(last + 1 - RUN, 0)]), str(panels.days[last])
+    for strategy in strategies:
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):  # it names a folder that is about to go
+                folder = run(strategy, start, end)
+        except NoModel:
+            if models:
+                raise
+            continue
+        for name, evidence, keys in _TABLES:
+            if (folder / f"{name}.parquet").exists():
+                rows = pl.read_parquet(folder / f"{name}.parquet")
+                yield Exhibit(evidence, f"{strategy.stem} {name}", keys, rows)
+
+
+def differences(truth: Sequence[Exhibit], changed: Sequence[Exhibit]) -> Iterator[Difference]:
+    """Yield the first difference of each exhibit."""
+    there, others = ({(one.evidence, one.name): one for one in side} for side in (truth, changed))
+    for key, one in there.items():
+        if key not in others:
+            yield Difference(one.evidence, "all", one.name, "there", "not there")
+        elif (found := first_difference(one, others[key])) is not None:
+            yield found
+    for key in others.keys() - there.keys():
+        yield Difference(key[0], "all", key[1], "not there", "there")
+
+
+def first_difference(truth: Exhibit, changed: Exhibit) -> Difference | None:
+    """Return the first value that differs, in order of rows and then of columns; NaN is equal to NaN."""
+    one, other = truth.rows, changed.rows
+    both = min(one.height, other.height)
+    unequal = [(at, name) for name in one.columns if (at := _first_unequal(one[name][:both], other[name][:both])) >= 0]
+    if unequal:
+        at, name = min(unequal, key=lambda found: found[0])
+    elif one.height != other.height:
+        at, name = both, truth.keys[0]
+    else:
+        return None
+    if name in truth.keys:  # one side has a row that the other lacks
+        shown = [_row(side, truth.keys, at) for side in (one, other)]
+        return Difference(truth.evidence, truth.name, f"row {at + 1}", *shown)
+    said = [str(side[name][at]) for side in (one, other)]
+    return Difference(truth.evidence, f"{truth.name} {name}", _row(one, truth.keys, at), *said)
+
+
+def _row(rows: pl.DataFrame, keys: Sequence[str], at: int) -> str:
+    return " ".join(map(str, rows.select(keys).row(at))) if at < rows.height else "not there"
+
+
+def _first_unequal(one: pl.Series, other: pl.Series) -> int:
+    """Return where two columns first differ in a bit, -1 if they do not."""
+    if one.dtype.is_float() and one.dtype == other.dtype:
+        x, y = one.to_numpy(), other.to_numpy()
+        whole = np.dtype(f"i{x.itemsize}")
+        unequal = (x.view(whole) != y.view(whole)) & ~(np.isnan(x) & np.isnan(y))
+    else:
+        unequal = one.ne_missing(other).to_numpy()
+    return int(unequal.argmax()) if unequal.any() else -1
