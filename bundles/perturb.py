@@ -92,7 +92,7 @@ def copy_lake(
         raise UsageError(f"{target.root} cannot hold the copy", "it is not empty", "Name a new folder.")
     view = source.view()
     chosen = None if stocks is None else _drawn(source, view, stocks, seed)
-    changer = None if change is None else _Changer.of(source, view, change)
+    changer = None if change is None else _Changer.of(source, view, change, chosen)
     counts: dict[str, int] = {}
     with target.append() as append:
         for endpoint in (ENDPOINTS[name] for name in view.parts):
@@ -133,9 +133,11 @@ class _Changer:
     left: frozenset[str]
 
     @classmethod
-    def of(cls, lake: Lake, view: Version, change: Change) -> _Changer:
+    def of(cls, lake: Lake, view: Version, change: Change, chosen: Sequence[str] | None) -> _Changer:
         """Read what is needed: who is listed, who changed its code later, who has left."""
         stocks = lake.frame(view, "stock_basic", ["ts_code", "list_date", "delist_date"])
+        if chosen is not None:
+            stocks = stocks.filter(pl.col("ts_code").is_in(chosen))
         indexes = lake.frame(view, "index_daily", ["ts_code"])["ts_code"].unique()
         left = stocks.filter(pl.col("delist_date") <= change.after)["ts_code"]
         renamed = lake.frame(view, "code_changes").filter(pl.col("date") > change.after)
@@ -173,7 +175,7 @@ class _Changer:
         changed = self._changed(endpoint, late, rng)
         both = pl.concat([placed.filter(~later), changed]).sort(_ORDER)
         append.add(endpoint, str(number), both.drop(_ORDER), fetched)
-        return late.height - _same(late, changed)
+        return late.height - _same(late.drop(_ORDER), changed.drop(_ORDER))
 
     def _later(self, endpoint: Endpoint, rows: pl.DataFrame) -> pl.Series:
         """Say which rows were not known on the day."""
@@ -335,4 +337,7 @@ def restated(
     announced = after + dt.timedelta(days=1)
     dates = [pl.when(own).then(pl.lit(announced)).otherwise(name).alias(name) for name in ("ann_date", "f_ann_date")]
     known = pl.when(own).then(pl.lit(announced)).otherwise(pl.lit(fetched)).alias(KNOWN_AT)
-    return scaled(endpoint, early, rng).with_columns(*dates, known, pl.lit("1").alias("update_flag"))
+    again = scaled(endpoint, early, rng).with_columns(*dates, known, pl.lit("1").alias("update_flag"))
+    key = [*endpoint.key, KNOWN_AT]
+    there = pl.concat([early, late]).select(key)
+    return again.unique(key, keep="first", maintain_order=True).join(there, on=key, how="anti", nulls_equal=True)

@@ -219,7 +219,7 @@ def require_equal(cells: Sequence[Cell], seed: int = 0) -> None:
         raise ProofFailed(
             f"what is known on {cell.day} depends on what came later ({cell.kind})",
             f"{cell.first.evidence}: {cell.first}",
-            f"`ashare data perturb DIR --after {cell.day} --kind {cell.kind} --seed {seed}` makes the lake it shows on.",
+            f"`ashare data perturb DIR --after {cell.day} --kind {cell.kind} --seed {seed}` makes the lake to look at.",
         )
     if not any(cell.compared.get(Evidence.UNIVERSE) for cell in cells):
         raise NotEnoughHistory("nothing was proved", "the universe is empty up to every day", "Choose later --dates.")

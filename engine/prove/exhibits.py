@@ -19,16 +19,19 @@ from engine import settings as settings_module
 from engine.errors import NoModel, NotEnoughHistory
 from engine.model.labels import labels, lag
 from engine.model.registry import Entry
-from engine.model.windows import months
+from engine.model.windows import Days, months
 from engine.panels.bundle import Bundle, open_bundle
 from engine.panels.reader import Panels
 from engine.pipeline.export import Coverage, factor_frames
 from engine.pipeline.factors import NAMES
+from engine.pipeline.research import CHUNK
 from engine.prove.kinds import Evidence
 from engine.settings import Settings
 
 RUN = 11
 """Sessions a strategy runs up to the day: by default it rebalances in the first, the sixth and the last of them."""
+AHEAD = 3
+"""Sessions after the day that a strategy runs on, where there are any."""
 LEARNT = ("known_until", "train", "validation", "excess", "epochs", "best_epoch", "sha256")
 """What of a model's manifest is compared: windows, moments and scores, and the hash of its weights."""
 
@@ -111,7 +114,9 @@ def exhibits(day: dt.date, look: Look, run: RunScript) -> Iterator[Exhibit]:
     bundle, values = open_bundle(), settings_module.load()
     last = bundle.panels.last_row_to(day)
     first = 0 if look.sessions is None else max(last + 1 - look.sessions, 0)
-    yield from _factors(bundle, values, first, last)
+    yield from _factors(bundle, values, first, last, day)
+    beyond = min(last + CHUNK // 2, len(bundle.panels.days) - 1)
+    yield from _factors(bundle, values, max(last - CHUNK // 2, first), beyond, day, LONGER)
     yield _labels(bundle.panels, values, first, last)
     if not look.models:
         yield from _runs(bundle.panels, last, look.strategies, run, models=False)
@@ -122,13 +127,20 @@ def exhibits(day: dt.date, look: Look, run: RunScript) -> Iterator[Exhibit]:
         yield from _runs(bundle.panels, last, look.strategies, run, models=bool(trained))
 
 
-def _factors(bundle: Bundle, settings: Settings, first: int, last: int) -> Iterator[Exhibit]:
+LONGER = ", sessions after it computed along"
+"""Said of what is computed at one go with the sessions after the day, as in a run: none of them may show."""
+
+
+def _factors(
+    bundle: Bundle, settings: Settings, first: int, last: int, day: dt.date, how: str = ""
+) -> Iterator[Exhibit]:
     """Yield the members of each session, their raw factors, and the z-scores that are the normaliser's work."""
     keys = ("trade_date", "ts_code")
-    rows = pl.concat(factor_frames(bundle, settings, first, last, Coverage())).sort(keys)
-    yield Exhibit(Evidence.UNIVERSE, "membership", keys, rows.select(keys))
-    yield Exhibit(Evidence.FACTORS, "factor", keys, rows.select(*keys, *NAMES))
-    yield Exhibit(Evidence.ZSCORES, "z-score", keys, rows.select(*keys, *(f"z_{name}" for name in NAMES)))
+    frames = factor_frames(bundle, settings, first, last, Coverage())
+    rows = pl.concat(frames).filter(pl.col("trade_date") <= f"{day:%Y%m%d}").sort(keys)
+    yield Exhibit(Evidence.UNIVERSE, f"membership{how}", keys, rows.select(keys))
+    yield Exhibit(Evidence.FACTORS, f"factor{how}", keys, rows.select(*keys, *NAMES))
+    yield Exhibit(Evidence.ZSCORES, f"z-score{how}", keys, rows.select(*keys, *(f"z_{name}" for name in NAMES)))
 
 
 def _labels(panels: Panels, settings: Settings, first: int, last: int) -> Exhibit:
@@ -157,15 +169,19 @@ def _trained(bundle: Bundle, settings: Settings, last: int) -> Iterator[Entry]:
     from engine.model.train import train
 
     days, seed = bundle.panels.days, settings.model.seed
-    known = calendar.sessions()
-    next_session = known[min(np.searchsorted(known, days[last]) + 1, len(known) - 1)]
     samples = Samples.open(build_samples(bundle, settings))
-    for month in months(str(days[max(last + 1 - RUN, 0)])[:7], str(next_session)[:7]):
+    for month in months(str(days[max(last + 1 - RUN, 0)])[:7], _next_month(days, last)):
         try:
             (window,) = windows([month], bundle, samples, settings)
         except NotEnoughHistory:
             continue
         yield save(settings.models, train(samples, window, settings, seed), window, bundle.panels, settings, seed)
+
+
+def _next_month(days: Days, last: int) -> str:
+    """Return the month of the session after one, in the bundle or not: its model is the next to be asked."""
+    known = calendar.sessions()
+    return str(known[min(np.searchsorted(known, days[last]) + 1, len(known) - 1)])[:7]
 
 
 @contextlib.contextmanager
@@ -188,7 +204,7 @@ def _model(entry: Entry) -> Exhibit:
     said = {name: entry.manifest[name] for name in LEARNT}
     flat = [(f"{name}.{key}", value) for name, values in said.items() for key, value in _items(values)]
     rows = pl.DataFrame([(name.rstrip("."), repr(value)) for name, value in flat], ["what", "value"], orient="row")
-    return Exhibit(Evidence.MODELS, f"model {entry.month}", ("what",), rows)
+    return Exhibit(Evidence.MODELS, f"model {entry.month}", ("what",), rows.sort("what"))
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
@@ -206,20 +222,42 @@ _TABLES = (
 
 
 def _runs(panels: Panels, last: int, strategies: Sequence[Path], run: RunScript, models: bool) -> Iterator[Exhibit]:
-    """Yield what strategies decide, and what becomes of it, in sessions that end with the last one."""
-    start, end = str(panels.days[max(last + 1 - RUN, 0)]), str(panels.days[last])
+    """Yield what strategies decide, and what becomes of it, in sessions that end with the last one.
+
+    Each runs to that session, and once more beyond it, where the bundle does: the pipeline of a run computes the
+    sessions that follow along with those that decide.
+    """
+    start, end = max(last + 1 - RUN, 0), panels.days[last].item()
+    following = range(last + 1, min(last + 1 + AHEAD, len(panels.days)))
+    beyond = max(
+        (row for row in following if str(panels.days[row])[:7] <= _next_month(panels.days, last)), default=last
+    )
     for strategy in strategies:
-        try:
-            with contextlib.redirect_stderr(io.StringIO()):  # it names a folder that is about to go
-                folder = run(strategy, start, end)
-        except NoModel:
-            if models:
-                raise
+        for until, how in ((last, ""), (beyond, LONGER)):
+            try:
+                with contextlib.redirect_stderr(io.StringIO()):  # it names a folder that is about to go
+                    folder = run(strategy, str(panels.days[start]), str(panels.days[until]))
+            except NoModel:
+                if models:
+                    raise
+                break
+            yield from _of_run(folder, f"{strategy.stem}{{}}{how}", end, longer=bool(how))
+
+
+def _of_run(folder: Path, name: str, end: dt.date, longer: bool) -> Iterator[Exhibit]:
+    """Yield the tables of a run folder; of a run that goes on after the day, what it did until then.
+
+    What such a run decided on the day itself is compared without the amount, which a bonus of the next session moves.
+    """
+    for table, evidence, keys in _TABLES:
+        if not (folder / f"{table}.parquet").exists():
             continue
-        for name, evidence, keys in _TABLES:
-            if (folder / f"{name}.parquet").exists():
-                rows = pl.read_parquet(folder / f"{name}.parquet")
-                yield Exhibit(evidence, f"{strategy.stem} {name}", keys, rows)
+        rows = pl.read_parquet(folder / f"{table}.parquet")
+        if longer and table == "orders":
+            decided = rows.filter(pl.col("decided") <= end).select("order_id", "decided", "ts_code", "side")
+            yield Exhibit(evidence, name.format(" decisions"), ("decided", "ts_code"), decided.sort("order_id"))
+        known = rows.filter(pl.col("session") <= end) if longer else rows
+        yield Exhibit(evidence, name.format(f" {table}"), keys, known)
 
 
 def differences(truth: Sequence[Exhibit], changed: Sequence[Exhibit]) -> Iterator[Difference]:
