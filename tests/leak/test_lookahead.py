@@ -21,6 +21,8 @@ import bundles.build
 import bundles.reports
 import engine.model.months
 import engine.pipeline.export
+from bundles.importer import import_folder
+from bundles.lake import Lake
 from engine import settings
 from engine.cli.backtest import run
 from engine.cli.main import main
@@ -35,6 +37,7 @@ from engine.pipeline.research import PanelEngine
 from engine.prove.exhibits import Exhibit, Look, differences, first_difference
 from engine.prove.kinds import Evidence, Kind
 from engine.prove.lookahead import Cell, Lookahead, chosen_days
+from tests.markets import Market, days_between
 
 STRATEGIES = Path(__file__).parents[2] / "strategies"
 DAY = dt.date(2018, 10, 15)
@@ -346,3 +349,30 @@ def test_an_exhibit_that_one_side_lacks_differs() -> None:
     one = exhibit([1.0])
     assert [found.changed for found in differences([one], [])] == ["not there"]
     assert [found.changed for found in differences([], [one])] == ["there"]
+
+
+# what the proof has found
+
+
+def test_a_later_change_of_code_moves_no_stock(home: Path, tmp_path: Path) -> None:
+    """Assets were numbered by the code of today: after a change of code the z-scores had other last bits before it."""
+    days = days_between("20180102", "20180330")
+    market = Market(days).index([5000.0] * len(days))
+    prices = np.random.default_rng(5).uniform(5, 50, (len(days), 9)).round(2)
+    for number in range(9):
+        code, listed = f"60000{number}.SH", f"2000010{number + 1}"
+        market.stock(code, listed=listed)
+        for day, close in zip(days, prices[:, number], strict=True):
+            renamed = number == 4 and day >= "20180315"
+            market.bar("605000.SH" if renamed else code, day, float(close), total_mv=1_000_000.0)
+    market.stock("605000.SH", listed="20180315")
+    folder = market.write(tmp_path / "market")
+    (folder / "code_changes").mkdir()
+    (folder / "code_changes" / "x.csv").write_text("old,new,date\n600004.SH,605000.SH,20180315\n")
+    home.mkdir()
+    (home / "ashare.toml").write_text("universe.minimum_sessions = 1\ndata.coverage = 0\n")
+    import_folder(folder, Lake(settings.load().lake), dt.date(2018, 5, 1), "six_months")
+    look = Look((STRATEGIES / "equal_weight.py", STRATEGIES / "momentum.py"), models=False)
+    found = cells(look, Kind.DROPPED, Kind.SCALED, day=dt.date(2018, 3, 9))
+    assert [cell.differences for cell in found] == [(), ()]
+    assert found[0].compared[Evidence.UNIVERSE] > 300
