@@ -330,7 +330,7 @@ def test_equal_to_the_bit_is_equal() -> None:
     ("other", "said"),
     [
         (
-            exhibit([1.0, np.nextafter(2.0, 3.0), 4.0]),
+            exhibit([0.0, np.nextafter(2.0, 3.0), 4.0]),
             "factor value of b is 2.0, with another future 2.0000000000000004",
         ),
         (exhibit([-0.0, 2.0, 3.0]), "factor value of a is 0.0, with another future -0.0"),
