@@ -1,4 +1,4 @@
-"""From ``stock_basic`` and code changes to assets: one stock through all its codes, sids in order of its code."""
+"""From ``stock_basic`` and code changes to assets: one stock through all its codes, sids in order of its first one."""
 
 from __future__ import annotations
 
@@ -107,7 +107,10 @@ Chain = list[tuple[str, dt.date | None]]
 def _chains(
     rows: Mapping[str, Any], renamed: Mapping[str, tuple[str, dt.date]], first_days: Mapping[str, dt.date]
 ) -> list[Chain]:
-    """Return each stock's codes with the day each began (None for the first), in order of the code in use."""
+    """Return each stock's codes with the day each began (None for the first), in order of their first.
+
+    In order of the code in use, a later change would move a stock among the others, and with it ties and sums.
+    """
     before = {new: (old, day) for old, (new, day) in renamed.items() if new in rows}
     chains = []
     for code in sorted(rows):
@@ -121,7 +124,7 @@ def _chains(
             chain[:1] = [(old, None), (chain[0][0], day)]
         if any(used in first_days for used, _ in chain):
             chains.append(chain)
-    return chains
+    return sorted(chains, key=lambda chain: chain[0][0])
 
 
 def _asset(sid: int, chain: Chain, rows: Mapping[str, Any], first_days: Mapping[str, dt.date]) -> Asset:

@@ -1,4 +1,4 @@
-"""``ashare data``: import, sync, build, status, verify, quarantine."""
+"""``ashare data``: import, sync, build, status, verify, quarantine, perturb."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from engine.cli.common import DAY, show_table
+from engine.prove.kinds import Kind
 
 if TYPE_CHECKING:
     import polars as pl
@@ -217,6 +218,35 @@ def sync(first: str | None, last: str | None, label: str, and_build: bool) -> No
     from bundles.ingest import announcer, ingest_now
 
     click.echo(f"ingestion {ingest_now(announcer(), full=False)}")
+
+
+@data.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--after", type=DAY, help="Change what was known after this day; by default nothing is changed.")
+@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="How.")
+@click.option("--stocks", type=click.IntRange(min=1), help="Copy only so many stocks, drawn by chance.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all chance.")
+def perturb(folder: Path, after: str | None, kind: str | None, stocks: int | None, seed: int) -> dict[str, int]:
+    """Copy the lake into FOLDER with another future: what `ashare prove lookahead` builds from, to look at by hand.
+
+    Your lake is only read.
+    """
+    from bundles.lake import Lake
+    from bundles.perturb import Change, copy_lake
+    from engine import settings
+    from engine.errors import UsageError
+
+    change = None
+    if after is not None and kind is not None:
+        change = Change(Kind(kind), dt.date.fromisoformat(after), seed)
+    elif after is not None or kind is not None:
+        raise UsageError("half of a change is named", "it has a day and a kind", "Name --after and --kind, or neither.")
+    counts = copy_lake(Lake(settings.load().lake), Lake(folder), change, stocks, seed)
+    for name, count in counts.items():
+        if count:
+            click.echo(f"{name:<14}{count:>12,} rows changed", err=True)
+    click.echo(f"lake {folder}", err=True)
+    return counts
 
 
 def _warn_of_plain_http(url: str) -> None:

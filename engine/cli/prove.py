@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import io
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.cli.common import DAY, require_folder
+from engine.cli.common import DAY, progress_bar, require_folder
+from engine.prove.kinds import Evidence, Kind
+
+if TYPE_CHECKING:
+    from engine.prove.lookahead import Cell, Perturb
+    from engine.prove.warmup import Warmup
 
 
 @click.group()
@@ -58,6 +69,220 @@ def prove_rules(bundle: str, out: Path | None) -> None:
             f"{unexplained} limits differ without a cause, {len(wrong)} vectors are wrong",
             "Look at the lines above; --out writes all of them.",
         )
+
+
+class _Listed(click.ParamType):
+    """Several values in one, with commas between them."""
+
+    name = "list"
+
+    def __init__(self, one: click.ParamType) -> None:
+        self._one = one
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """Return the values, each once."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(dict.fromkeys(self._one.convert(part.strip(), param, ctx) for part in value.split(",")))
+
+
+_KINDS = ",".join(Kind)
+
+
+@prove.command("lookahead")
+@click.option("--dates", type=_Listed(DAY), help="Sessions T, with commas between them; by default chosen.")
+@click.option("--count", type=click.IntRange(min=1), default=5, show_default=True, help="How many are chosen.")
+@click.option(
+    "--kinds",
+    type=_Listed(click.Choice([kind.value for kind in Kind])),
+    default=_KINDS,
+    show_default=True,
+    help="What is done to later rows.",
+)
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A script that runs up to each T; by default the flagship and momentum.",
+)
+@click.option("--no-models", is_flag=True, help="Train none, and leave the flagship out.")
+@click.option("--epochs", type=click.IntRange(min=1), default=2, show_default=True, help="Of each model trained.")
+@click.option("--sessions", type=click.IntRange(min=1), help="Compare so many sessions up to T; by default all.")
+@click.option("--stocks", type=click.IntRange(min=1), help="Look at so many stocks, drawn by chance; by default all.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all chance.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def prove_lookahead(
+    dates: tuple[str, ...] | None,
+    count: int,
+    kinds: tuple[str, ...],
+    strategies: tuple[Path, ...],
+    no_models: bool,
+    epochs: int,
+    sessions: int | None,
+    stocks: int | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Change whatever was known after T, and require all up to T to stay the same, bit for bit.
+
+    Universe, factors, z-scores, labels in use, models, scores, orders, fills and net values. The changed lakes, bundles
+    and models live in a temporary folder; yours are only read.
+    """
+    from engine.cli.backtest import run
+    from engine.prove.exhibits import Look
+    from engine.prove.lookahead import Lookahead
+
+    started, changes = time.monotonic(), tuple(Kind(kind) for kind in kinds)
+    look = Look(strategies or _strategies(), not no_models, sessions)
+    with Lookahead(perturb_command(stocks, seed), run, epochs) as proof:
+        days = tuple(map(dt.date.fromisoformat, dates)) if dates else proof.days(count, seed)
+        with progress_bar("futures", len(days) * (len(changes) + 1)) as advance:
+            cells = list(proof.cells(days, changes, look, advance))
+    seconds = time.monotonic() - started
+    if as_json:
+        click.echo(json.dumps({"cells": [_shown(cell) for cell in cells], "seconds": round(seconds, 1)}))
+    else:
+        for line in _table(cells, seconds):
+            click.echo(line)
+    require_equal(cells, seed)
+
+
+def _strategies() -> tuple[Path, ...]:
+    """Return the scripts of the product that run where none is named."""
+    from importlib import resources
+
+    return tuple(Path(str(resources.files("strategies") / f"{name}.py")) for name in ("momentum_dnn", "momentum"))
+
+
+def perturb_command(stocks: int | None, seed: int) -> Perturb:
+    """Return `ashare data perturb` as a function: the engine finds it by its name, as all that is of the bundles."""
+    from engine.cli.main import ashare
+
+    context = click.Context(ashare)
+    group = ashare.get_command(context, "data")
+    assert isinstance(group, click.Group), "the bundles are not installed"
+    command = group.get_command(context, "perturb")
+    assert command is not None
+
+    def perturb(folder: Path, kind: Kind | None, after: dt.date | None) -> Mapping[str, int]:
+        day = None if after is None else after.isoformat()
+        with contextlib.redirect_stderr(io.StringIO()):  # it names what the table will
+            counts: Mapping[str, int] = context.invoke(
+                command, folder=folder, after=day, kind=kind, stocks=stocks, seed=seed
+            )
+        return counts
+
+    return perturb
+
+
+def _shown(cell: Cell) -> dict[str, Any]:
+    found = [{"evidence": one.evidence, "difference": str(one)} for one in cell.differences]
+    compared = {str(evidence): cell.compared.get(evidence, 0) for evidence in Evidence}
+    return {
+        "day": str(cell.day),
+        "kind": cell.kind,
+        "rows_changed": cell.changed,
+        "compared": compared,
+        "differences": found,
+    }
+
+
+def _table(cells: Sequence[Cell], seconds: float) -> Iterator[str]:
+    """Yield a line for each day and kind, values compared by evidence, and what they come to."""
+    yield f"{'T':<12}{'later rows':<10}{'changed':>12}" + "".join(f"{name:>12}" for name in Evidence) + "  verdict"
+    for cell in cells:
+        counts = "".join(f"{cell.compared.get(name, 0):>12,}" for name in Evidence)
+        differing = ", ".join(dict.fromkeys(found.evidence for found in cell.differences))
+        yield f"{cell.day!s:<12}{cell.kind:<10}{cell.changed:>12,}{counts}  {differing or 'equal'}"
+    for evidence in (one for one in Evidence if not any(cell.compared.get(one) for cell in cells)):
+        yield f"{evidence}: there was nothing to compare"
+    days, kinds = ({getattr(cell, name) for cell in cells} for name in ("day", "kind"))
+    values = sum(sum(cell.compared.values()) for cell in cells)
+    yield f"{len(days)} days x {len(kinds)} kinds: {values:,} values compared in {seconds:.0f} s"
+
+
+def require_equal(cells: Sequence[Cell], seed: int = 0) -> None:
+    """Complain about the first difference.
+
+    Raises
+    ------
+    ProofFailed
+        There is one.
+    NotEnoughHistory
+        Not even a universe was compared: that proves nothing.
+    """
+    from engine.errors import NotEnoughHistory, ProofFailed
+
+    for cell in (cell for cell in cells if cell.first is not None):
+        assert cell.first is not None
+        raise ProofFailed(
+            f"what is known on {cell.day} depends on what came later ({cell.kind})",
+            f"{cell.first.evidence}: {cell.first}",
+            f"`ashare data perturb DIR --after {cell.day} --kind {cell.kind} --seed {seed}` makes the lake to look at.",
+        )
+    if not any(cell.compared.get(Evidence.UNIVERSE) for cell in cells):
+        raise NotEnoughHistory("nothing was proved", "the universe is empty up to every day", "Choose later --dates.")
+
+
+@prove.command("warmup")
+@click.option("-b", "--bundle", default="ashare", show_default=True)
+@click.option("--count", type=click.IntRange(min=1), default=5, show_default=True, help="How many sessions are chosen.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def prove_warmup(bundle: str, count: int, seed: int, as_json: bool) -> None:
+    """Compute each factor from its declared window alone, and with more around it: the bits must be the same."""
+    from dataclasses import asdict
+
+    from engine import settings
+    from engine.host.registration import install
+    from engine.panels.bundle import open_bundle
+    from engine.pipeline.factors import FACTORS
+    from engine.prove.warmup import chosen_rows
+    from engine.prove.warmup import prove as compared
+
+    install()
+    opened = open_bundle(bundle)
+    rows = chosen_rows(opened, count, seed)
+    with progress_bar("factors", len(FACTORS)) as advance:
+        found = list(compared(opened, settings.load(), rows, advance=advance))
+    if as_json:
+        click.echo(
+            json.dumps(
+                {"sessions": [str(opened.panels.days[row]) for row in rows], "factors": list(map(asdict, found))}
+            )
+        )
+    else:
+        click.echo(f"{'factor':<16}{'window':>8}{'compared':>12}{'not null':>12}")
+        for one in found:
+            verdict = "equal" if one.holds else "differs"
+            click.echo(f"{one.name:<16}{one.window:>8}{one.compared:>12,}{one.known:>12,}  {verdict}")
+        values = sum(one.compared for one in found)
+        click.echo(f"{len(found)} factors, {len(rows)} sessions: {values:,} values compared")
+    require_warm(found)
+
+
+def require_warm(found: Sequence[Warmup]) -> None:
+    """Complain about a factor that needs more than it declares.
+
+    Raises
+    ------
+    ProofFailed
+        There is one.
+    NotEnoughHistory
+        No factor had a value.
+    """
+    from engine.errors import NotEnoughHistory, ProofFailed
+
+    for one in (one for one in found if not one.holds):
+        why = one.first or f"its term reads {one.read}"
+        raise ProofFailed(
+            f"{one.name} does not do with the {one.window} sessions it declares",
+            why,
+            "Declare the window it needs, or compute it from its window alone.",
+        )
+    if not any(one.known for one in found):
+        raise NotEnoughHistory("nothing was proved", "no factor has a value", "Import more data.")
 
 
 @click.command()

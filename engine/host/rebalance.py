@@ -44,10 +44,10 @@ def rebalance(context: Any, data: Any, table: pd.DataFrame) -> list[Any]:
         The chosen assets, best first.
     """
     settings = context.ashare.settings.selection
-    codes = [asset.symbol for asset in table.index]
+    first_codes = [asset.sid for asset in table.index]  # in this order; the symbol, today's code, may be of later
     score, turnover = (table[name].to_numpy(np.float64) for name in ("score", "turnover"))
     at_limit = table["at_limit"].to_numpy(np.bool_)
-    chosen = [table.index[i] for i in select(codes, score, at_limit, turnover, settings)]
+    chosen = [table.index[i] for i in select(first_codes, score, at_limit, turnover, settings)]
     prices = dict(zip(chosen, np.atleast_1d(data.current(chosen, "price")), strict=True)) if chosen else {}
     held = {asset: position.amount for asset, position in context.portfolio.positions.items()}
     targets = target_shares(chosen, prices, context.portfolio.portfolio_value, settings)

@@ -10,7 +10,6 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,7 +103,9 @@ def _in_processes(
     missing: Sequence[Wanted], bundle: Bundle, folder: Path, settings: Settings, jobs: int, device: torch.device
 ) -> Finished:
     if min(jobs, len(missing)) == 1:
-        with _one_thread():
+        from engine.model.device import one_thread
+
+        with one_thread():
             for one in missing:
                 yield one, _train([one], bundle.folder, folder, settings, device)[0]
         return
@@ -127,24 +128,11 @@ def _in_stacks(
         yield from zip(some, _train(some, bundle.folder, folder, settings, device), strict=True)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread, so that sums are taken in one order."""
-    import torch
-
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict)
-
-
 def _for_good() -> None:
     """Let a worker process compute on one thread."""
-    _one_thread().__enter__()
+    from engine.model.device import one_thread
+
+    one_thread().__enter__()
 
 
 def _train(

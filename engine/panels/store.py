@@ -31,7 +31,7 @@ import numpy.typing as npt
 from engine.files import copy_large, write_json
 from engine.types import Board
 
-FORMAT = 2
+FORMAT = 3
 """Counts up when arrays change their form or the build their meaning: models and samples of old ones do not fit."""
 SUBFOLDER = "panels"
 ASSETS_FILE, ADJUSTMENTS_FILE = "assets-7.sqlite", "adjustments.sqlite"

@@ -109,7 +109,8 @@ def _frame(bundle: Bundle, result: Result, further: FurtherColumns) -> pl.DataFr
         for asset, day in zip(assets, days.tolist(), strict=True)
     ]
     values = {name: result.columns[name][rows, columns] for name in (*NAMES, *(f"z_{name}" for name in NAMES))}
-    frame = pl.DataFrame({"trade_date": days, "ts_code": codes, **values}).with_columns(
+    named = pl.Series(codes, dtype=pl.String)  # of that type in a chunk without members too
+    frame = pl.DataFrame({"trade_date": days, "ts_code": named, **values}).with_columns(
         pl.col("trade_date").dt.strftime("%Y%m%d"), pl.col(pl.Float64).fill_nan(None)
     )
     return frame.with_columns(*further(result.first_row + rows, result.sids[columns]))

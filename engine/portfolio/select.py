@@ -19,20 +19,20 @@ def places(members: int, settings: SelectionSettings) -> int:
     return max(1, min(settings.maximum_names, int(np.floor(settings.fraction * members))))
 
 
-def ranked(codes: Sequence[str], scores: Floats) -> Index:
+def ranked(codes: Sequence[str] | Sequence[int], scores: Floats) -> Index:
     """Return the members from the highest score to the lowest; ties by code, unknown scores last."""
     return np.lexsort((np.asarray(codes), -scores))
 
 
 def select(
-    codes: Sequence[str], scores: Floats, at_limit: Bools, turnover: Floats, settings: SelectionSettings
+    codes: Sequence[str] | Sequence[int], scores: Floats, at_limit: Bools, turnover: Floats, settings: SelectionSettings
 ) -> Index:
     """Return whom to hold, best first.
 
     Parameters
     ----------
-    codes : sequence of str
-        The members of the universe.
+    codes : sequence of str or int
+        The members of the universe: their codes, or numbers in the order of these.
     scores : array of float
         What they are ranked by.
     at_limit : array of bool
