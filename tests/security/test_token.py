@@ -57,6 +57,11 @@ LINES = {
     "train": "train --start 2018-04 --end 2018-04 --jobs 1",
     "models list": "models list",
     "backtest": "backtest mine.py -s 2018-03-05 -e 2018-04-20",
+    "models show": "models show 2018-04-12345678",
+    "models promote": "models promote 2018-04-12345678",
+    "models rollback": "models rollback 2018-04",
+    "models export": "models export 2018-04-12345678 --out model.pt2",
+    "models evaluate": "models evaluate --start 2018-04 --end 2018-04",
     "report": "report",
     "prove rules": "prove rules --out rules.csv",
     "prove lookahead": "prove lookahead --dates 2018-04-02 --kinds dropped --no-models",
@@ -68,7 +73,10 @@ LINES = {
 """How each command is tried; the two without a line are tried as processes."""
 
 
-TOO_SHORT = ("train", "prove warmup")
+TOO_SHORT = (
+    *("train", "prove warmup", "models evaluate"),
+    *("models show", "models promote", "models rollback", "models export"),
+)
 """Commands that two months are too short for."""
 
 
