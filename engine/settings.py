@@ -151,6 +151,63 @@ class SelectionSettings(Section):
     gross: Share = 0.80
     """Largest sum of weights."""
     rank_by: Literal["p_up", "p_up_minus_p_down", "expected_excess"] = "p_up"
+    keep_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """A held name keeps its place while it ranks in this part of the universe; 0 keeps nobody."""
+    maximum_turnover: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Largest value of the buys of one rebalance, as a share of the net value; 0 sets no limit."""
+
+
+class RiskSettings(Section):
+    """What is checked at every close (SPEC 8); 0 switches a rule off."""
+
+    stop: Rate = 0.10
+    """A holding more than this below its average cost is sold."""
+    stop_on: Literal["cost", "peak"] = "cost"
+    """What a stop is measured from: the average cost, or the highest close since the purchase."""
+    drawdown_on: Rate = 0.08
+    """Drawdown beyond which the gross limit falls."""
+    drawdown_off: Rate = 0.04
+    """Drawdown under which it rises again."""
+    drawdown_gross: Share = 0.40
+    """Gross limit in between."""
+    volatility_above: float = Field(25.0, ge=0)
+    """Volatility index above which the gross limit falls, percent."""
+    volatility_gross: Share = 0.50
+    """Gross limit while it is above."""
+    volatility_sessions: int = Field(20, ge=2)
+    """Sessions of the realised volatility."""
+    volatility_file: Path | None = None
+    """A CSV with the columns trade_date and value: an outside index, in percent, known after each day's close."""
+
+    @model_validator(mode="after")
+    def _off_before_on(self) -> RiskSettings:
+        if self.drawdown_off > self.drawdown_on:
+            raise ValueError("drawdown_off is beyond drawdown_on: the switch would flap at every close between them")
+        return self
+
+
+class BlacklistSettings(Section):
+    """Who is barred for having been wrong (SPEC 8)."""
+
+    wrong: int = Field(3, ge=0)
+    """Times running that a stock was chosen and did not go up; 0 bars nobody."""
+    days: int = Field(30, ge=1)
+    """Calendar days it is barred for."""
+
+
+class WatchSettings(Section):
+    """When the model counts as worn out (SPEC 8)."""
+
+    ic_floor: float = Field(0.05, ge=-1, le=1)
+    """Signed rank IC of momentum_1m that is expected at least."""
+    sessions: int = Field(20, ge=0)
+    """Sessions of the mean that is held against it; 0 switches the watch off."""
+    cooldown: int = Field(20, ge=1)
+    """Sessions from one retrain event to the next possible one."""
+    method: Literal["threshold", "sequential"] = "threshold"
+    """The mean against the floor, or a sequential test with a stated rate of false alarms."""
+    false_alarms: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Chance that the sequential test ever raises an alarm while the IC's median is at the floor or above."""
 
 
 class ExecutionSettings(Section):
@@ -214,6 +271,9 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     prediction: PredictionSettings = PredictionSettings()
     selection: SelectionSettings = SelectionSettings()
+    risk: RiskSettings = RiskSettings()
+    blacklist: BlacklistSettings = BlacklistSettings()
+    watch: WatchSettings = WatchSettings()
     execution: ExecutionSettings = ExecutionSettings()
     report: ReportSettings = ReportSettings()
 

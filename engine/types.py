@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -52,3 +53,48 @@ class Reason(StrEnum):
     STOP_ORDER = "stop_order"
     CANCELLED = "cancelled"
     RUN_ENDED = "run_ended"
+
+
+class Choice(StrEnum):
+    """Why a member of the universe is held after a rebalance, or is not; each has exactly one."""
+
+    CHOSEN = "chosen"
+    KEPT = "kept"
+    """Held, outside the cut, and inside the part that keeps its place (setting ``keep_fraction``)."""
+    BELOW_THE_CUT = "below_the_cut"
+    NO_SCORE = "no_score"
+    NO_PLACE = "no_place"
+    """Inside the cut, but a held name kept the place."""
+    STOPPED = "stopped"
+    BLACKLISTED = "blacklisted"
+    AT_LIMIT = "at_limit"
+    TURNOVER_UNKNOWN = "turnover_unknown"
+    TURNOVER = "turnover"
+    LESS_THAN_A_LOT = "less_than_a_lot"
+    """Chosen, but its part of the net value does not buy a lot."""
+    TURNOVER_LIMIT = "turnover_limit"
+    """Chosen, but the buys of the rebalance reached their limit before it."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A rule of risk or watch that did something at a close.
+
+    Attributes
+    ----------
+    rule : str
+        drawdown, volatility, stop, blacklist, watch, gross.
+    cause, effect : str
+        What happened, and what follows from it.
+    value, threshold : float
+        What was measured, and what it was held against.
+    code : str
+        The stock, empty where it is about the account.
+    """
+
+    rule: str
+    cause: str
+    value: float
+    threshold: float
+    effect: str
+    code: str = ""
