@@ -98,3 +98,7 @@ class Event:
     threshold: float
     effect: str
     code: str = ""
+
+
+SWITCHED = ("switched off", "switched on")
+"""The causes of a switch's events."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +43,13 @@ class AShareContext:
         As they are in force for the run.
     models : Shelf
         The models the run may consult.
+    sids : mapping of str to int
+        The stock of each first code.
     """
 
     settings: Settings
     models: Shelf
+    sids: Mapping[str, int]
 
 
 class AShareAlgorithm(TradingAlgorithm):
@@ -63,7 +66,7 @@ class AShareAlgorithm(TradingAlgorithm):
 
     def __init__(self, sim_params: Any, data_portal: AShareDataPortal, blotter: Any = None, **kwargs: Any) -> None:
         settings, panels = settings_module.load(), data_portal.bars.panels
-        self.ashare = self._ashare = AShareContext(settings, Shelf(settings, panels))
+        self.ashare = self._ashare = AShareContext(settings, Shelf(settings, panels), _sids(panels))
         self._panels: Panels = panels
         self._diary = Diary()
         self._strategy = kwargs.get("algo_filename") or "functions"
@@ -174,6 +177,10 @@ class _LedgerAccount:
     def holdings(self) -> Holdings:
         """The lots."""
         return self._algorithm.metrics_tracker.ledger.holdings
+
+
+def _sids(panels: Panels) -> dict[str, int]:
+    return {asset.codes[0][0]: asset.sid for asset in panels.assets}
 
 
 def uses_end_of_day_data(pipeline: Any) -> bool:

@@ -37,7 +37,7 @@ class Unlabelled(IntEnum):
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of the sessions ``0..n-1`` of the panels.
+    """Labels of ``n`` sessions of the panels in a row, by default from the first one on.
 
     Attributes
     ----------
@@ -59,8 +59,10 @@ def lag(settings: LabelSettings) -> int:
     return settings.horizon + 1
 
 
-def labels(panels: Panels, settings: LabelSettings) -> Labels:
-    """Compute the labels of every session whose window is complete.
+def labels(panels: Panels, settings: LabelSettings, first: int = 0, count: int | None = None) -> Labels:
+    """Compute the labels of every session whose window is complete, or of ``count`` such sessions from ``first`` on.
+
+    Nothing is read beyond the window of the last of them.
 
     Raises
     ------
@@ -68,8 +70,8 @@ def labels(panels: Panels, settings: LabelSettings) -> Labels:
         The index has no open on a session that is needed.
     """
     step = lag(settings)
-    n = max(len(panels.days) - step, 0)
-    entry, leave = slice(1, n + 1), slice(step, step + n)
+    n = max(len(panels.days) - step - first, 0) if count is None else count
+    entry, leave = slice(first + 1, first + n + 1), slice(first + step, first + step + n)
     factor, last_close = panels.field("adj_factor"), panels.field("last_close")
     opens = panels.field("open")
     up_limit = panels.field("up_limit")[entry]
@@ -83,18 +85,18 @@ def labels(panels: Panels, settings: LabelSettings) -> Labels:
     delisted = possible & ((panels.field("status")[leave] & LISTED) == 0)
     with np.errstate(invalid="ignore"):
         stock = np.where(delisted, 0.0, sold) / bought - 1.0
-    market = _index_returns(panels, settings, n)
+    market = _index_returns(panels, settings, first, n)
     excess = np.where(possible, stock - market[:, None], np.nan)
-    return Labels(excess, reasons, [(int(row), int(sid)) for row, sid in np.argwhere(delisted)])
+    return Labels(excess, reasons, [(first + int(row), int(sid)) for row, sid in np.argwhere(delisted)])
 
 
-def _index_returns(panels: Panels, settings: LabelSettings, n: int) -> Floats:
+def _index_returns(panels: Panels, settings: LabelSettings, first: int, n: int) -> Floats:
     opens = panels.index(settings.index, "open")
     if opens is None:
         raise DataNotFit(f"the bundle has no index {settings.index}", "labels are excess returns over it", _IMPORT)
-    needed = opens[1 : n + lag(settings)]
-    if np.isnan(needed).any():
-        day = panels.days[1 + int(np.isnan(needed).argmax())]
+    opens = opens[first : first + n + lag(settings)]
+    if np.isnan(opens[1:]).any():
+        day = panels.days[first + 1 + int(np.isnan(opens[1:]).argmax())]
         raise DataNotFit(f"index {settings.index} has no open on {day}", "labels are excess returns over it", _IMPORT)
     return opens[lag(settings) : lag(settings) + n] / opens[1 : n + 1] - 1.0
 

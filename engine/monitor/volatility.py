@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.settings import RiskSettings
-from engine.types import Event
+from engine.types import SWITCHED, Event
 
 YEAR = 252
 """Sessions a year, by the design's formula."""
@@ -57,8 +57,8 @@ class VolatilitySwitch:
         on = self.on if math.isnan(index) else index > threshold
         if on == self.on:
             return self, []
-        cause, effect = ("above", f"gross limit {settings.volatility_gross:g}") if on else ("not above", "limit lifted")
-        return VolatilitySwitch(on), [Event("volatility", cause, index, threshold, effect)]
+        effect = f"gross limit {settings.volatility_gross:g}" if on else "limit lifted"
+        return VolatilitySwitch(on), [Event("volatility", SWITCHED[on], index, threshold, effect)]
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON values."""

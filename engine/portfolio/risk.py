@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from engine.portfolio.account import Holding
 from engine.settings import RiskSettings, SelectionSettings
-from engine.types import Event
+from engine.types import SWITCHED, Event
 
 
 def change(now: float, before: float) -> float:
@@ -43,10 +43,10 @@ class DrawdownSwitch:
         drawdown = change(net_value, peak)
         if not self.on and drawdown < -settings.drawdown_on:
             effect = f"gross limit {settings.drawdown_gross:g}"
-            event = Event("drawdown", "switched on", drawdown, -settings.drawdown_on, effect)
+            event = Event("drawdown", SWITCHED[True], drawdown, -settings.drawdown_on, effect)
             return DrawdownSwitch(peak, True), [event]
         if self.on and drawdown > -settings.drawdown_off:
-            event = Event("drawdown", "switched off", drawdown, -settings.drawdown_off, "limit lifted")
+            event = Event("drawdown", SWITCHED[False], drawdown, -settings.drawdown_off, "limit lifted")
             return DrawdownSwitch(peak, False), [event]
         return DrawdownSwitch(peak, self.on), []
 

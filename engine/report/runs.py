@@ -17,6 +17,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from engine import clock
@@ -25,7 +27,7 @@ from engine.files import whole_folder, write_json
 from engine.model.shelf import Scored
 from engine.panels.reader import Panels
 from engine.settings import Settings
-from engine.types import Reason
+from engine.types import SWITCHED, Choice, Event, Reason
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +49,22 @@ POSITIONS = {
 }
 ACTIONS = {"session": pl.Date, "ts_code": pl.String, "kind": pl.String, "shares": pl.Int64, "cash": pl.Float64}
 SCORES = dict.fromkeys(("p_down", "p_flat", "p_up", "expected_excess"), pl.Float32)
+DECISIONS = {
+    "session": pl.Date,
+    "ts_code": pl.String,
+    "rank": pl.Int64,
+    "score": pl.Float64,
+    "reason": pl.String,
+}
+EVENTS = {
+    "session": pl.Date,
+    "rule": pl.String,
+    "ts_code": pl.String,
+    "cause": pl.String,
+    "value": pl.Float64,
+    "threshold": pl.Float64,
+    "effect": pl.String,
+}
 ORDERS = {
     "order_id": pl.String,
     "decided": pl.Date,
@@ -61,6 +79,25 @@ ORDERS = {
     "transfer_fee": pl.Float64,
     "reason": pl.String,
 }
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A rebalance: every member of the universe with the one reason it is held or not.
+
+    Attributes
+    ----------
+    session : date
+        Of the decision.
+    sids, ranks, scores, reasons : array, (members,)
+        Rank 1 is the best; the score is NaN and the rank means nothing where there is no score.
+    """
+
+    session: dt.date
+    sids: npt.NDArray[np.int64]
+    ranks: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float64]
+    reasons: npt.NDArray[np.object_]
 
 
 @dataclass
@@ -79,6 +116,10 @@ class Diary:
         What corporate actions did to the holdings.
     flows : dict of session to float
         Capital put in (or taken out, negative) before the open, CNY.
+    decisions : list of Decided
+        What each rebalance decided about each member of the universe.
+    events : list of (session, Event)
+        What the rules of risk and watch did; the code of a stock is its first one.
     """
 
     closes: list[tuple[dt.date, float, float]] = field(default_factory=list)
@@ -86,6 +127,8 @@ class Diary:
     written_down: list[tuple[dt.date, int, int, float, str]] = field(default_factory=list)
     actions: list[tuple[dt.date, int, str, int, float]] = field(default_factory=list)
     flows: dict[dt.date, float] = field(default_factory=dict)
+    decisions: list[Decided] = field(default_factory=list)
+    events: list[tuple[dt.date, Event]] = field(default_factory=list)
 
     def close(
         self, session: dt.date, cash: float, net_value: float, held: Sequence[tuple[int, int, int, float, float]]
@@ -169,6 +212,10 @@ def write_run(record: RunRecord, made: dt.datetime | None = None) -> Path:
             orders.write_parquet(beside / "orders.parquet")
             positions.write_parquet(beside / "positions.parquet")
             _actions(record).write_parquet(beside / "actions.parquet")
+            if record.diary.decisions:
+                _decisions(record).write_parquet(beside / "decisions.parquet")
+            if record.diary.decisions or record.diary.events:
+                _events(record).write_parquet(beside / "events.parquet")
             if record.scores:
                 _scores(record).write_parquet(beside / "scores.parquet")
             write_json(beside / "manifest.json", manifest)
@@ -239,6 +286,59 @@ def _actions(record: RunRecord) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=ACTIONS, orient="row")
 
 
+def _decisions(record: RunRecord) -> pl.DataFrame:
+    """Return what was decided, a row a rebalance and member, best first."""
+    assets = record.panels.assets
+    frames = [
+        pl.DataFrame(
+            {
+                "ts_code": [assets[sid].code_on(one.session) for sid in one.sids.tolist()],
+                "rank": one.ranks,
+                "score": one.scores,
+                "reason": one.reasons.astype(str),
+            },
+            schema={name: kind for name, kind in DECISIONS.items() if name != "session"},
+        )
+        .with_columns(pl.col("score").fill_nan(None))
+        .with_columns(pl.when(pl.col("score").is_not_null()).then("rank").alias("rank"))
+        .select(pl.lit(one.session).alias("session"), pl.all())
+        .sort("rank", "ts_code", nulls_last=True)
+        for one in record.diary.decisions
+    ]
+    return pl.concat(frames)
+
+
+def _events(record: RunRecord) -> pl.DataFrame:
+    """Return what the rules did, in its order; the code of a stock is that of the day."""
+    named = {asset.codes[0][0]: asset for asset in record.panels.assets} if record.diary.events else {}
+    rows = [
+        (
+            session,
+            event.rule,
+            named[event.code].code_on(session) if event.code else None,
+            event.cause,
+            event.value,
+            event.threshold,
+            event.effect,
+        )
+        for session, event in record.diary.events
+    ]
+    return pl.DataFrame(rows, schema=EVENTS, orient="row")
+
+
+def switches(diary: Diary) -> dict[str, dict[str, int | bool]]:
+    """Return for each switch how often it went on, in how many closes it was on, and whether it was at the end."""
+    found: dict[str, dict[str, int | bool]] = {}
+    for rule in ("drawdown", "volatility"):
+        turned = {session: event.cause == SWITCHED[True] for session, event in diary.events if event.rule == rule}
+        on, sessions = False, 0
+        for session, _, _ in diary.closes:
+            on = turned.get(session, on)
+            sessions += on
+        found[rule] = {"times_on": sum(turned.values()), "sessions_on": sessions, "on_at_the_end": on}
+    return found
+
+
 def _scores(record: RunRecord) -> pl.DataFrame:
     """Return what the models said, a row a session and member."""
     assets = record.panels.assets
@@ -280,10 +380,19 @@ def _manifest(record: RunRecord, orders: pl.DataFrame, made: dt.datetime) -> dic
             for session, sid, shares, price, kind in record.diary.written_down
         ],
         "renamed": _renamed(record, orders),
+        "decisions": _counted(record.diary),
+        "events": dict(Counter(event.rule for _, event in record.diary.events)),
+        "switches": switches(record.diary),
         "models": list(record.models),
         "seed": record.settings.model.seed,
         "settings": settings,
     }
+
+
+def _counted(diary: Diary) -> dict[str, int]:
+    """Return how many decisions had each reason; none where the script noted no decision."""
+    counts = Counter(reason for one in diary.decisions for reason in one.reasons)
+    return {reason: counts.get(reason, 0) for reason in Choice} if diary.decisions else {}
 
 
 def _renamed(record: RunRecord, orders: pl.DataFrame) -> dict[str, str]:
