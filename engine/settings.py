@@ -140,6 +140,8 @@ class SelectionSettings(Section):
 
     every: int = Field(5, ge=1)
     """Sessions between rebalances, counted from the first of the run."""
+    count: Literal["sessions", "day_of_month"] = "sessions"
+    """How they are counted; the design read literally takes sessions whose day of the month ``every`` divides."""
     fraction: Share = 0.05
     maximum_names: int = Field(100, ge=1)
     minimum_turnover: float = Field(1.0, ge=0)

@@ -5,7 +5,7 @@ Needs a model for every month it runs (`ashare train --start 2018-01 --end 2018-
 zipline run -f strategies/momentum_dnn.py -b ashare --trading-calendar XSHG -s 2018-01-02 -e 2018-12-28
 
 Everything is decided after the close, from what was known then, and meets the market in the next session. What
-the script remembers are five frozen states; every number is a setting (`[selection]`, `[risk]`, `[blacklist]`).
+the script remembers are five frozen states; every number is a setting of `selection`, `risk`, `blacklist`, `watch`.
 """
 
 from zipline.api import attach_pipeline, pipeline_output
@@ -14,6 +14,7 @@ from engine.host.desk import (
     account_of,
     closes_of,
     matured,
+    matured_ic,
     note_events,
     place,
     rebalanced,
@@ -23,9 +24,11 @@ from engine.host.desk import (
     went_ex,
 )
 from engine.host.rebalance import is_rebalance, ranking_pipeline
+from engine.model.labels import lag
 from engine.model.scores import ranking, scores
 from engine.monitor.blacklist import Blacklist
 from engine.monitor.volatility import VolatilitySwitch
+from engine.monitor.watch import ICWatch
 from engine.pipeline.universe import universe
 from engine.portfolio.risk import DrawdownSwitch, Stops, gross_limit
 from engine.portfolio.size import asked_again, orders, scaled
@@ -38,7 +41,7 @@ def initialize(context):
     score = ranking(scored, settings.selection)
     attach_pipeline(ranking_pipeline(score, members), "ranking", eager=False)
     context.drawdown, context.volatility = DrawdownSwitch(), VolatilitySwitch()
-    context.stops, context.blacklist = Stops(), Blacklist()
+    context.stops, context.blacklist, context.watch = Stops(), Blacklist(), ICWatch()
     context.limit = settings.selection.gross
 
 
@@ -58,14 +61,16 @@ def handle_data(context, data):
 
 
 def check(context, account):
-    """Take in the close: the switches, the stops, and who was wrong too often."""
+    """Take in the close: the switches, the stops, who was wrong too often, and whether the signal is worn out."""
     settings = context.ashare.settings
     context.drawdown, drawdown = context.drawdown.step(account.net_value, settings.risk)
     context.volatility, volatility = context.volatility.step(volatility_index(context), settings.risk)
     context.stops, stops = context.stops.step(account.holdings, went_ex(context), settings.risk)
     outcomes = matured(context, [session for session, _ in context.blacklist.waiting])
     context.blacklist, barred = context.blacklist.step(today(context), outcomes, settings.blacklist)
-    note_events(context, [*drawdown, *volatility, *stops, *barred])
+    stride = lag(settings.labels)
+    context.watch, retrain = context.watch.step(matured_ic(context, "momentum_1m"), settings.watch, stride)
+    note_events(context, [*drawdown, *volatility, *stops, *barred, *retrain])
     context.limit = gross_limit(context.drawdown.on, context.volatility.on, settings.selection, settings.risk)
 
 

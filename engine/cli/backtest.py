@@ -166,16 +166,51 @@ def _warn_if_idle(folder: Path, bundle: str) -> None:
 def report(folder: Path | None) -> None:
     """Render the tear-sheet of a run again; by default of the newest one."""
     from engine import settings
-    from engine.errors import DataNotFit
-    from engine.report.runs import runs_newest_first
     from engine.report.tearsheet import render
 
-    runs = settings.load().runs
+    click.echo(render(run_folder(folder, settings.load().runs)))
+
+
+@click.command()
+@click.argument("ts_code")
+@click.argument("day", type=DAY)
+@click.argument("folder", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
+@click.option("-b", "--bundle", default="ashare", show_default=True)
+def why(ts_code: str, day: str, folder: Path | None, bundle: str) -> None:
+    """Say why a run held a stock or did not; by default the newest run.
+
+    Shows the last rebalance up to DAY: rank, score, factors, the reason; then what became of the stock's orders.
+    """
+    from engine import settings
+    from engine.host.registration import install
+    from engine.panels.bundle import open_bundle
+    from engine.report.why import story
+
+    values = settings.load()
+    found = run_folder(folder, values.runs)
+    install()
+    for line in story(found, open_bundle(bundle), ts_code, dt.date.fromisoformat(day)).lines(values):
+        click.echo(line)
+
+
+def run_folder(folder: Path | None, runs: Path) -> Path:
+    """Return the folder of a run: the one named, by its path or its id, or the newest.
+
+    Raises
+    ------
+    DataNotFit
+        There is none.
+    """
+    from engine.errors import DataNotFit
+    from engine.report.runs import runs_newest_first
+
+    mend = "Run `ashare backtest STRATEGY -s ... -e ...`."
     if folder is None:
         newest = next(iter(runs_newest_first(runs)), None)
         if newest is None:
-            raise DataNotFit(
-                "there is no run to report", f"{runs} is empty", "Run `ashare backtest STRATEGY -s ... -e ...`."
-            )
-        folder = newest
-    click.echo(render(folder if folder.exists() else runs / folder.name))
+            raise DataNotFit("there is no run to report", f"{runs} is empty", mend)
+        return newest
+    found = folder if folder.exists() else runs / folder.name
+    if not (found / "manifest.json").exists():
+        raise DataNotFit(f"{found} is no run", "it has no manifest.json", mend)
+    return found

@@ -16,6 +16,8 @@ COMMANDS = {
     "models": "engine.cli.model:models",
     "backtest": "engine.cli.backtest:backtest",
     "report": "engine.cli.backtest:report",
+    "audit-design": "engine.cli.design:audit_design",
+    "why": "engine.cli.backtest:why",
     "prove": "engine.cli.prove:prove",
     "rules": "engine.cli.prove:rules",
 }
@@ -54,6 +56,8 @@ _PURPOSE = {
     "models": "the model registry",
     "backtest": "run a strategy with the defaults filled in",
     "report": "render a run's tear-sheet again",
+    "audit-design": "how much hangs on each reading the design leaves open",
+    "why": "why a run held a stock or did not",
     "prove": "the product checks itself",
     "rules": "the rules of a stock on a day, with their sources",
     "demo": "the whole chain on a synthetic market",

@@ -21,6 +21,7 @@ from engine.errors import EndOfDayDataRefused, OutsideData
 from engine.execution.blotter import AShareBlotter
 from engine.execution.holdings import Holdings
 from engine.host.portal import AShareDataPortal
+from engine.host.signals import Signals
 from engine.host.suspensions import Suspended
 from engine.host.tracker import AShareMetricsTracker
 from engine.model.shelf import Shelf
@@ -45,11 +46,14 @@ class AShareContext:
         The models the run may consult.
     sids : mapping of str to int
         The stock of each first code.
+    signals : Signals
+        How well factors and scores ordered the returns that are known by now.
     """
 
     settings: Settings
     models: Shelf
     sids: Mapping[str, int]
+    signals: Signals
 
 
 class AShareAlgorithm(TradingAlgorithm):
@@ -66,7 +70,8 @@ class AShareAlgorithm(TradingAlgorithm):
 
     def __init__(self, sim_params: Any, data_portal: AShareDataPortal, blotter: Any = None, **kwargs: Any) -> None:
         settings, panels = settings_module.load(), data_portal.bars.panels
-        self.ashare = self._ashare = AShareContext(settings, Shelf(settings, panels), _sids(panels))
+        shelf = Shelf(settings, panels)
+        self.ashare = self._ashare = AShareContext(settings, shelf, _sids(panels), Signals(panels, settings, shelf))
         self._panels: Panels = panels
         self._diary = Diary()
         self._strategy = kwargs.get("algo_filename") or "functions"

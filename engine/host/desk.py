@@ -137,6 +137,19 @@ def matured(context: Any, waiting: Iterable[dt.date]) -> dict[dt.date, dict[str,
     return found
 
 
+def matured_ic(context: Any, name: str) -> float:
+    """Return the rank IC of a factor, or of ``p_up``, that became known at this close; NaN where there is none.
+
+    Those of all factors and of P_up are noted for the run.
+    """
+    row = _row(context)
+    decided, found = context.ashare.signals.matured(row)
+    for one, (value, n) in found.items():
+        day = context._panels.days[decided].item()
+        context._diary.coefficients.append((today(context), day, one, value, n))
+    return float(found[name][0]) if name in found else math.nan
+
+
 def rebalanced(
     context: Any,
     data: Any,

@@ -23,9 +23,14 @@ def ranking_pipeline(score: Factor, members: Filter) -> Pipeline:
 
 
 def is_rebalance(context: Any) -> bool:
-    """Count the session and say whether it is the first, or the n-th after the last rebalance (setting ``every``)."""
+    """Count the session and say whether it is the first, or the n-th after the last rebalance (setting ``every``).
+
+    With ``count = "day_of_month"`` the day decides, not the count.
+    """
+    settings = context.ashare.settings.selection
     context.sessions_seen = getattr(context, "sessions_seen", -1) + 1
-    return bool(context.sessions_seen % context.ashare.settings.selection.every == 0)
+    by_day = settings.count == "day_of_month"
+    return bool((context.get_datetime().day if by_day else context.sessions_seen) % settings.every == 0)
 
 
 def rebalance(context: Any, data: Any, table: pd.DataFrame) -> list[Any]:

@@ -65,6 +65,13 @@ EVENTS = {
     "threshold": pl.Float64,
     "effect": pl.String,
 }
+COEFFICIENTS = {
+    "session": pl.Date,
+    "decided": pl.Date,
+    "name": pl.String,
+    "rank_ic": pl.Float64,
+    "n": pl.Int64,
+}
 ORDERS = {
     "order_id": pl.String,
     "decided": pl.Date,
@@ -120,6 +127,8 @@ class Diary:
         What each rebalance decided about each member of the universe.
     events : list of (session, Event)
         What the rules of risk and watch did; the code of a stock is its first one.
+    coefficients : list of (session, session of the decision, name, rank IC, names)
+        How factors and P_up ordered the returns that became known in a session.
     """
 
     closes: list[tuple[dt.date, float, float]] = field(default_factory=list)
@@ -129,6 +138,7 @@ class Diary:
     flows: dict[dt.date, float] = field(default_factory=dict)
     decisions: list[Decided] = field(default_factory=list)
     events: list[tuple[dt.date, Event]] = field(default_factory=list)
+    coefficients: list[tuple[dt.date, dt.date, str, float, int]] = field(default_factory=list)
 
     def close(
         self, session: dt.date, cash: float, net_value: float, held: Sequence[tuple[int, int, int, float, float]]
@@ -216,6 +226,10 @@ def write_run(record: RunRecord, made: dt.datetime | None = None) -> Path:
                 _decisions(record).write_parquet(beside / "decisions.parquet")
             if record.diary.decisions or record.diary.events:
                 _events(record).write_parquet(beside / "events.parquet")
+            if record.diary.coefficients:
+                rows = record.diary.coefficients
+                frame = pl.DataFrame(rows, schema=COEFFICIENTS, orient="row")
+                frame.with_columns(pl.col("rank_ic").fill_nan(None)).write_parquet(beside / "ic.parquet")
             if record.scores:
                 _scores(record).write_parquet(beside / "scores.parquet")
             write_json(beside / "manifest.json", manifest)

@@ -13,15 +13,17 @@ from typing import Any
 import polars as pl
 import pytest
 
+from engine.cli.main import main
 from engine.errors import BadInput
 from engine.pipeline.datasets import Daily
+from engine.pipeline.factors import NAMES
 from engine.types import Choice
 from tests.conftest import Run
 from tests.golden.cases import lines_of
 from tests.markets import Market, days_between
 
 SCRIPT = (Path(__file__).parents[2] / "strategies" / "momentum_dnn.py").read_text("utf-8")
-STATES = ("drawdown", "volatility", "stops", "blacklist")
+STATES = ("drawdown", "volatility", "stops", "blacklist", "watch")
 RESTARTED = f"""
 import json
 decide = handle_data
@@ -307,6 +309,108 @@ def test_each_reason_of_a_rebalance(flagship):
     decided = pl.read_parquet(run.folder / "decisions.parquet").filter(session=pl.col("session").min())
     assert decided["rank"].to_list() == list(range(1, 11))
     assert decided["score"].to_list() == [10.0 - n for n in range(10)]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_the_watch_raises_a_retrain_event(flagship, restarts):
+    """Six stocks grow by 0.2 % to 1.2 % a session up to session 24, and fall at that pace afterwards.
+
+    momentum_1m needs 21 sessions, a return over one session is known two sessions after its decision. Session 23
+    knows decision 21, IC +1; 24 knows 22, +1; 25 knows 23, -1: the mean of two is 0. With a cooldown of 3 sessions
+    it fires again in sessions 28 and 31, at -1.
+    """
+    days = days_between("20180305", "20180420")[:32]
+    market = Market(days).index([5000.0] * len(days))
+    for k in range(1, 7):
+        price, code = 100.0, f"60000{k}.SH"
+        market.stock(code)
+        for n, day in enumerate(days, 1):
+            price *= 1 + 0.002 * k * (0 if n == 1 else 1 if n <= 24 else -1)
+            market.bar(code, day, round(price, 2))
+    toml = MANY + "[labels]\nhorizon = 1\n[blacklist]\nwrong = 0\n[watch]\nsessions = 2\ncooldown = 3\n"
+    run = flagship(market, toml.replace("[risk]\n", "[risk]\nstop = 0\n"), restarts)
+    found = pl.read_parquet(run.folder / "events.parquet")
+    assert [days.index(f"{day:%Y%m%d}") + 1 for day in found["session"]] == [25, 28, 31]
+    assert found["value"].to_list() == pytest.approx([0.0, -1.0, -1.0])
+    assert set(found["rule"]) == {"watch"}
+    daily = pl.read_parquet(run.folder / "ic.parquet").filter(name="momentum_1m").drop_nulls()
+    assert daily["rank_ic"].to_list() == pytest.approx([1.0, 1.0, *[-1.0] * 8])
+    assert [days.index(f"{day:%Y%m%d}") + 1 for day in daily["decided"]] == list(range(21, 31))
+    assert set(daily["n"]) == {6}
+
+
+def test_rebalances_may_be_counted_by_the_day_of_the_month(flagship):
+    """From 5 to 21 March 2018 five divides the days of three sessions, the 5th, 15th and 20th; the 10th is none."""
+    run = flagship(market_of({A: "10", B: "10"}), TWO.replace("cap = 0.5", 'cap = 0.5\ncount = "day_of_month"'))
+    decided = pl.read_parquet(run.folder / "decisions.parquet")["session"].unique().sort()
+    assert [day.day for day in decided] == [5, 15, 20]
+
+
+def test_the_design_is_audited(flagship, capsys):
+    """Without a model every ranking is the same; vwap and close fill at another price, so the table must differ.
+
+    A trades at 10 but opens at 9.50 in session 2: at the close it costs 10 instead of 9.50 CNY, 0.02 of the net value.
+    """
+    market = market_of({A: "10 9.5/10 10", B: "10"})
+    flagship(market, TWO)
+    path = Path("flagship.py")
+    path.write_text(SCRIPT, "utf-8")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main(["audit-design", "-s", DAYS[0], "-e", DAYS[-1], "-f", str(path), "--capital", "1000000", "--json"])
+    assert not end.value.code
+    found = {one["what"]: one for one in json.loads(capsys.readouterr().out)}
+    base = found["as the settings have it"]["figures"]["total return"]
+    assert base == pytest.approx(0.02)
+    assert found["orders fill at the close"]["figures"]["total return"] == pytest.approx(0.0)
+    assert found["orders fill at the day's average price"]["figures"]["total return"] == pytest.approx(0.01, abs=1e-3)
+    assert "orders fill at the open" not in found  # it is the base
+    assert "no stop" not in found  # the settings have none
+    assert set(found) >= {"no blacklist", "no volatility switch", "no drawdown switch", "roe of the year to date"}
+
+
+def said_why(capsys: Any, line: str) -> list[str]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main(line.split())
+    said = capsys.readouterr()
+    return (said.out + said.err).splitlines() if not end.value.code else [said.err.strip()]
+
+
+def test_why(flagship, capsys):
+    """The market of the orders asked again, with a fourth stock that is listed and suspended throughout."""
+    bars = {A: "10 11 11", B: "10 s s 10", C: "10 10 10 10 10 10 s 10"}
+    run = flagship(market_of(bars, t600003=[3.0] * 5 + [0.99]), MANY)
+    name = run.folder.name
+    told = said_why(capsys, f"why {C} 2018-03-14")
+    assert told[:2] == [
+        f"run {name}, {C}",
+        "2018-03-12: rank 3 of 3, score 0.99: turnover (turned over too little that day)",
+    ]
+    assert [line.split()[0] for line in told[2:11]] == list(NAMES)
+    assert told[-3:] == [
+        "order of 2018-03-12: sell 10000; 2018-03-13: nothing, suspended",
+        "order of 2018-03-13: sell 10000; 2018-03-14: 10000 at 10, filled",
+        "not held at the close of 2018-03-14",
+    ]
+    assert said_why(capsys, f"why {A} 2018-03-05 {name}")[-3:-1] == [
+        "order of 2018-03-05: buy 10000; 2018-03-06: nothing, limit_up",
+        "order of 2018-03-06: buy 10000; 2018-03-07: 9000 at 11, position_cap",
+    ]
+    assert "nothing is known of 2018-04-02" in said_why(capsys, f"why {A} 2018-04-02")[0]
+    assert "'1.SH' is unknown" in said_why(capsys, "why 1.SH 2018-03-05")[0]
+    assert "is no run" in said_why(capsys, f"why {A} 2018-03-05 none")[0]
+
+
+def test_why_says_what_kept_a_stock_out_of_the_universe_and_what_a_stop_did(flagship, capsys):
+    flagship(market_of({A: "10 10 9 8.99 8.09 s", B: "10"}), MANY)
+    told = said_why(capsys, f"why {A} 2018-03-12")
+    assert told[1] == (
+        "2018-03-12: no member of the universe (listed True, traded False, risk_warned False, age 6.0, total_mv nan)"
+    )
+    assert said_why(capsys, f"why {A} 2018-03-05")[-2] == (
+        "event of 2018-03-08: stop, below cost 10 (-0.101 against -0.1): sold until gone"
+    )
 
 
 def test_a_held_name_keeps_its_place(flagship):

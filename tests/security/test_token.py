@@ -63,6 +63,8 @@ LINES = {
     "models export": "models export 2018-04-12345678 --out model.pt2",
     "models evaluate": "models evaluate --start 2018-04 --end 2018-04",
     "report": "report",
+    "why": "why 600000.SH 2018-04-02",
+    "audit-design": "audit-design -s 2018-03-05 -e 2018-03-09 -f mine.py",
     "prove rules": "prove rules --out rules.csv",
     "prove lookahead": "prove lookahead --dates 2018-04-02 --kinds dropped --no-models",
     "prove warmup": "prove warmup --count 1",

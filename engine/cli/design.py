@@ -1,0 +1,62 @@
+"""``ashare audit-design``: how much hangs on each reading the design leaves open."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import click
+
+from engine.cli.common import DAY, in_order, progress_bar, show_table
+
+
+@click.command("audit-design")
+@click.option("-s", "--start", required=True, type=DAY, help="First session, YYYY-MM-DD.")
+@click.option("-e", "--end", required=True, type=DAY, help="Last session, YYYY-MM-DD.")
+@click.option("-f", "--file", "strategy", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="The strategy; by default the flagship.")  # fmt: skip
+@click.option("-b", "--bundle", default="ashare", show_default=True)
+@click.option("--capital", type=click.FloatRange(min=0, min_open=True), default=10_000_000.0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def audit_design(start: str, end: str, strategy: Path | None, bundle: str, capital: float, as_json: bool) -> None:
+    """Run the same period with each ambiguous reading of the design switched, one at a time.
+
+    One table says how much each moves return, Sharpe ratio and drawdown. It is no search for the best one: defaults
+    are settled beforehand.
+    """
+    from engine import settings as settings_module
+    from engine.cli.backtest import run
+    from engine.errors import NoModel
+    from engine.prove.lookahead import environment
+    from engine.report.design import READINGS, Moved, moved, table
+
+    in_order(start, end)
+    values = settings_module.load()
+    script = strategy or Path(str(resources.files("strategies") / "momentum_dnn.py"))
+    readings = [reading for reading in READINGS if not reading.in_force(values)]
+    found: list[Moved] = []
+    with environment({"ASHARE_REPORT__TEARSHEET": "false"}), progress_bar("readings", len(readings) + 1) as advance:
+        base = moved("as the settings have it", run(script, start, end, bundle, capital))
+        advance()
+        for reading in readings:
+            try:
+                with environment(reading.environment):
+                    found.append(moved(reading.what, run(script, start, end, bundle, capital)))
+            except NoModel:
+                if not reading.models:
+                    raise
+                found.append(Moved(reading.what, {}, train=_training(reading.environment, start, end)))
+            advance()
+    if as_json:
+        click.echo(json.dumps([one.__dict__ for one in (base, *found)], indent=2))
+        return
+    show_table(*table(base, found))
+    for one in found:
+        if one.train:
+            click.echo(f"not run: {one.what}; it needs models of its own: {one.train}")
+
+
+def _training(variables: dict[str, str], start: str, end: str) -> str:
+    assignments = " ".join(f"{name}={value}" for name, value in variables.items())
+    return f"{assignments} ashare train --start {start[:7]} --end {end[:7]}"
