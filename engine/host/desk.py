@@ -61,11 +61,17 @@ def account_of(context: Any, data: Any) -> Account:
             int(position.amount),
             sellable(asset.sid, ahead),
             float(position.cost_basis),
-            float(data.current(asset, "price")),
+            _price(data, asset, position),
         )
         for asset, position in positions.items()
     }
     return Account(float(context.portfolio.portfolio_value), held)
+
+
+def _price(data: Any, asset: Asset, position: Any) -> float:
+    """Return the close, or for a stock that has none any more, the price the ledger values it at."""
+    price = float(data.current(asset, "price"))
+    return float(position.last_sale_price) if math.isnan(price) else price
 
 
 def _next_session(day: dt.date) -> dt.date:
@@ -100,7 +106,6 @@ def volatility_index(context: Any) -> float:
     return math.nan if closes is None else realised_volatility(closes[max(row - needed, 0) : row + 1], needed)
 
 
-@lru_cache(maxsize=4)
 def outside_index(path: Path) -> dict[dt.date, float]:
     """Read a volatility index: a CSV with the columns ``trade_date`` and ``value`` (percent).
 
@@ -109,17 +114,28 @@ def outside_index(path: Path) -> dict[dt.date, float]:
     BadInput
         The file is not there or not of this kind.
     """
-    mend = "Write the columns trade_date (YYYYMMDD) and value (percent), or leave risk.volatility_file out."
+    try:
+        return _outside_index(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise BadInput(f"the volatility index {path} cannot be read", error.strerror or "no file", _MEND) from None
+
+
+_MEND = "Write the columns trade_date (YYYYMMDD) and value (percent), or leave risk.volatility_file out."
+
+
+@lru_cache(maxsize=4)
+def _outside_index(path: Path, changed: int) -> dict[dt.date, float]:
+    """Read the file again only when it has changed."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
             rows = list(csv.DictReader(handle))
         found = {dt.date.fromisoformat(row["trade_date"]): float(row["value"]) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise BadInput(f"the volatility index {path} cannot be read", why or type(error).__name__, mend) from None
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        why = str(error) or type(error).__name__
+        raise BadInput(f"the volatility index {path} cannot be read", why, _MEND) from None
     wrong = [day for day, value in found.items() if not 0 <= value < math.inf]
     if wrong:
-        raise BadInput(f"the volatility index {path} cannot be used", f"{wrong[0]} has no percentage", mend)
+        raise BadInput(f"the volatility index {path} cannot be used", f"{wrong[0]} has no percentage", _MEND)
     return found
 
 

@@ -14,6 +14,12 @@ def test_defaults_are_those_of_the_specification(home):
     assert (values.selection.every, values.selection.cap, values.selection.gross) == (5, 0.02, 0.8)
     assert (values.universe.minimum_total_mv, values.universe.maximum_total_mv) == (300_000, 5_000_000)
     assert (values.execution.commission_rate, values.execution.commission_minimum) == (0.00025, 5.0)
+    risk, watch = values.risk, values.watch
+    assert (risk.stop, risk.stop_on, risk.drawdown_on, risk.drawdown_off) == (0.10, "cost", 0.08, 0.04)
+    assert (risk.drawdown_gross, risk.volatility_above, risk.volatility_gross) == (0.40, 25.0, 0.50)
+    assert (watch.ic_floor, watch.sessions, watch.cooldown, watch.method) == (0.05, 20, 20, "threshold")
+    assert (values.blacklist.wrong, values.blacklist.days) == (3, 30)
+    assert (values.selection.keep_fraction, values.selection.maximum_turnover) == (0.0, 0.0)
 
 
 def test_the_nearer_source_wins(home, monkeypatch, tmp_path):
@@ -36,6 +42,9 @@ def test_the_nearer_source_wins(home, monkeypatch, tmp_path):
         ("[execution]\nfill = 'yesterday'", "execution.fill = 'yesterday'"),
         ("[execution]\nparticipation = 2", "execution.participation = 2"),
         ("[selection]\ncap = 0", "selection.cap = 0"),
+        ("[risk]\nstop = 1", "risk.stop = 1"),
+        ("[risk]\ndrawdown_on = 0.02", "would flap"),
+        ("[watch]\nfalse_alarms = 0", "watch.false_alarms = 0"),
         ("nonsense = 1", "nonsense"),
         ("[labels]\nindex = '../000905.SH'", "labels.index = '../000905.SH'"),
         ("profile = 'fast'", "profile 'fast' is unknown"),
