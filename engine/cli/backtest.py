@@ -212,5 +212,5 @@ def run_folder(folder: Path | None, runs: Path) -> Path:
         return newest
     found = folder if folder.exists() else runs / folder.name
     if not (found / "manifest.json").exists():
-        raise DataNotFit(f"{found} is no run", "it has no manifest.json", mend)
+        raise DataNotFit(f"{found} is no finished run", "it has no manifest.json", mend)
     return found

@@ -399,7 +399,7 @@ def test_why(flagship, capsys):
     ]
     assert "nothing is known of 2018-04-02" in said_why(capsys, f"why {A} 2018-04-02")[0]
     assert "'1.SH' is unknown" in said_why(capsys, "why 1.SH 2018-03-05")[0]
-    assert "is no run" in said_why(capsys, f"why {A} 2018-03-05 none")[0]
+    assert "is no finished run" in said_why(capsys, f"why {A} 2018-03-05 none")[0]
 
 
 def test_why_says_what_kept_a_stock_out_of_the_universe_and_what_a_stop_did(flagship, capsys):
