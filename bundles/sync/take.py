@@ -16,6 +16,7 @@ from bundles.endpoints import ENDPOINTS, PERIOD, Undated
 from bundles.intake import Intake, Source, Taken
 from bundles.lake import Append, Version
 from bundles.plans import with_plans
+from bundles.sync.ask import in_order
 from bundles.sync.inbox import Inbox
 from bundles.sync.plan import BY_SESSION, INDEXES, STATEMENTS, Question
 from engine.errors import DataNotFit
@@ -194,11 +195,19 @@ class Taking:
 
     def _checked(self, name: str, asked: list[Question]) -> pl.DataFrame:
         """Return the answers of a table in the types of the lake, every check of a single table passed."""
-        source = Source(name, f"Tushare's {name}", lambda: self.inbox.read(asked).unique(maintain_order=True))
+        source = Source(name, f"Tushare's {name}", lambda: self._answers(name, asked))
         rows = self._intake(name, pl.DataFrame()).checked(source).unique(maintain_order=True)
         if ENDPOINTS[name].plans:
             return with_plans(rows, self.append.lake.frame(self.append.base, name))
         return rows
+
+    def _answers(self, name: str, asked: list[Question]) -> pl.DataFrame:
+        """Return what came in, each row once.
+
+        A row may come from several questions, and be missing in some: its place must not tell which it came from.
+        """
+        rows = self.inbox.read(asked).unique(maintain_order=True)
+        return rows if name in BY_SESSION else in_order(name, rows)
 
     def _intake(self, name: str, held: pl.DataFrame) -> Intake:
         def aside(rows: pl.DataFrame, check: str, detail: str) -> None:
