@@ -32,7 +32,6 @@ from engine import settings
 from engine.errors import DataNotFit
 from engine.files import write_json
 from engine.market.limits import standing_of, without_sentinels
-from engine.panels.actions import Action
 from engine.panels.limits import rule_limits, standing_codes
 from engine.panels.store import (
     ADJUSTMENTS_FILE,
@@ -140,7 +139,7 @@ class _Build:
         write_json(self.folder / CODES_FILE, market.codes.to_json(), indent=None)
         _write_suspected(self.folder / SUSPECTED, market, found.unexplained)
         _announce(counts, self.step)
-        writer.actions([action.to_json() for action in found.actions])
+        writer.actions({name: values.to_numpy() for name, values in plans.to_dict().items()})
         writer.finish(self._manifest(counts))
 
     def _with_held(self, counts: dict[str, int]) -> dict[str, Any]:
@@ -170,21 +169,21 @@ class _Build:
         }
 
 
-def _counts(plans: Sequence[Action], found: Adjustments) -> dict[str, int]:
+def _counts(plans: pl.DataFrame, found: Adjustments) -> dict[str, int]:
     return {
-        "splits": len(found.splits),
-        "cash_dividends": sum(plan.cash > 0 for plan in plans),
-        "rights_issues": sum(plan.rights > 0 for plan in plans),
-        "suspected_rights_issues": len(found.unexplained),
+        "splits": found.splits.height,
+        "cash_dividends": int((plans["cash"] > 0).sum()),
+        "rights_issues": int((plans["rights"] > 0).sum()),
+        "suspected_rights_issues": found.unexplained.height,
         "plans_without_effect": found.without_effect,
     }
 
 
-def _write_suspected(path: Path, market: Market, unexplained: list[tuple[int, int, float]]) -> None:
+def _write_suspected(path: Path, market: Market, unexplained: pl.DataFrame) -> None:
     """Write the changes of the factor that nothing explains, a line each: what ``rights.csv`` may lack."""
     rows = [
         (market.assets[sid].ts_code, str(market.days[row]), ratio)
-        for sid, row, ratio in sorted(unexplained, key=lambda entry: (entry[1], entry[0]))
+        for sid, row, ratio in unexplained.sort("row", "sid").iter_rows()
     ]
     schema = {"ts_code": pl.String, "session": pl.String, "price_ratio": pl.Float64}
     pl.DataFrame(rows, schema=schema, orient="row").write_csv(path)
