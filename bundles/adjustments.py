@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from bundles.databases import database
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -161,14 +164,15 @@ def _bars_from(
 
 def _factor_changes(factor: npt.NDArray[np.float64]) -> pl.DataFrame:
     """Return ``sid``, ``row`` and price ratio wherever the factor differs from the row before."""
-    found = []
+    none = np.array([], dtype=np.int64)
+    found: list[tuple[Array, Array, Array]] = [(none, none, none)]
     for row in range(1, len(factor)):
         before, after = factor[row - 1], factor[row]
         sids = np.flatnonzero((before != after) & ~np.isnan(before))
         if len(sids):
             found.append((sids, np.full(len(sids), row), before[sids] / after[sids]))
     schema = {"sid": pl.Int32, "row": pl.Int32, "ratio": pl.Float64}
-    columns = [np.concatenate(parts) for parts in zip(*found, strict=True)] or [[], [], []]
+    columns = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     return pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=schema)
 
 

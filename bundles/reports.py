@@ -24,7 +24,7 @@ _FINANCIAL = ("2", "3", "4")
 
 @dataclass(frozen=True)
 class States:
-    """The table of states, ordered by stock and time.
+    """The table of states, ordered by time and stock: what becomes known later comes last.
 
     Attributes
     ----------
@@ -63,6 +63,8 @@ def states(income: pl.DataFrame, balance: pl.DataFrame, financial_sids: frozense
     trailing = period[profit] + full_year[profit] - prior[profit]
     financial = begun["sid"].is_in(sorted(financial_sids))
     found = {
+        "sid": begun["sid"],
+        "known_at": begun["known_at"].cast(pl.Int32),
         "period_end": begun["period"].cast(pl.Int32),
         "profit_ytd": period[profit],
         "profit_ytd_prior": prior[profit],
@@ -103,7 +105,7 @@ def _begun(*tables: pl.DataFrame) -> pl.DataFrame:
     newest = (
         pl.concat([table.select(KEY) for table in tables]).group_by("sid", "known_at").agg(pl.col("end_date").max())
     )
-    return newest.sort("sid", "known_at").select("sid", "known_at", period=pl.col("end_date").cum_max().over("sid"))
+    return newest.sort("known_at", "sid").select("sid", "known_at", period=pl.col("end_date").cum_max().over("sid"))
 
 
 def _as_of(begun: pl.DataFrame, period: pl.Expr, *tables: pl.DataFrame) -> pl.DataFrame:

@@ -27,7 +27,7 @@ COLUMNS = np.dtype(
         ("list_row", "<i4"),
     ]
 )
-"""What ``actions.npy`` holds of each ``Action``; an amount as the double whose shortest text is the exact amount."""
+"""What ``actions.npy`` holds of each ``Action``, in order of its fields; amounts as doubles (``_exact``)."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Action:
     @classmethod
     def of(cls, line: tuple[Any, ...]) -> Action:
         """Return the action of one line of the table."""
-        *who_and_when, cash, shares, taxed_shares, rights, rights_price, list_row = line
-        return cls(*who_and_when, *map(_exact, (cash, shares, taxed_shares, rights, rights_price)), list_row)
+        values: list[Any] = [_exact(value) if isinstance(value, float) else value for value in line]
+        return cls(*values)
 
 
 @cache

@@ -77,6 +77,8 @@ FIELDS = {
 }
 
 REPORT_COLUMNS = {
+    "sid": "whose state it is",
+    "known_at": "days since 1970-01-01 of the day after whose close it holds",
     "period_end": "days since 1970-01-01 of the end of the newest known period",
     "profit_ytd": "net profit attributable to the parent, CNY, year to date",
     "profit_ytd_prior": "the same, a year earlier",
