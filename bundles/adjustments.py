@@ -9,47 +9,44 @@ shares, rights, taxes) is no affair of zipline's tables: the ledger carries the 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from decimal import Decimal
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from bundles.databases import database
-from engine.panels.actions import Action
+
+Array = npt.NDArray[Any]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Adjustments:
     """What zipline's adjustment database will hold, and what the build reports of it.
 
     Attributes
     ----------
-    splits, dividends, mergers : list of (sid, row, ratio)
-        ``dividends`` and ``mergers`` are price ratios only.
-    actions : list of Action
-        What happens to a holding: zipline is told the ratios only, our ledger carries the actions out.
-    unexplained : list of (sid, row, ratio)
-        Changes of the factor without a plan: suspected rights issues, not taken up.
+    splits, dividends, mergers : DataFrame
+        ``sid``, ``row`` and ``ratio``; ``dividends`` and ``mergers`` are price ratios only.
+    unexplained : DataFrame
+        Changes of the factor without a plan, of the same columns: suspected rights issues, not taken up.
     without_effect : int
         Plans whose bar shows no change of the factor.
     """
 
-    splits: list[tuple[int, int, float]] = field(default_factory=list)
-    dividends: list[tuple[int, int, float]] = field(default_factory=list)
-    mergers: list[tuple[int, int, float]] = field(default_factory=list)
-    actions: list[Action] = field(default_factory=list)
-    unexplained: list[tuple[int, int, float]] = field(default_factory=list)
-    without_effect: int = 0
+    splits: pl.DataFrame
+    dividends: pl.DataFrame
+    mergers: pl.DataFrame
+    unexplained: pl.DataFrame
+    without_effect: int
 
 
-def plans_of(dividend: pl.DataFrame, rights: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> list[Action]:
+def plans_of(dividend: pl.DataFrame, rights: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> pl.DataFrame:
     """Return the carried-out plans and the rights issues with an ex-date inside the sessions.
+
+    What happens to a holding: zipline is told the ratios only, our ledger carries the actions out.
 
     Parameters
     ----------
@@ -57,122 +54,133 @@ def plans_of(dividend: pl.DataFrame, rights: pl.DataFrame, days: npt.NDArray[np.
         Of the lake, with a column ``sid``.
     days : array of datetime64[D]
         The sessions.
+
+    Returns
+    -------
+    DataFrame
+        The columns of ``engine.panels.actions.COLUMNS``, in order of the ex-session, then of the stock.
     """
-    found = [*_dividends(dividend, days), *_rights(rights, days)]
-    return sorted(found, key=lambda action: (action.ex_row, action.sid))
+    found = pl.concat([_dividends(dividend, days), _rights(rights, days)], how="diagonal")
+    inside = found.filter(pl.col("ex_row").is_between(0, len(days), closed="left"))
+    return inside.with_columns(
+        pl.max_horizontal("pay_row", "ex_row").alias("pay_row"),
+        pl.when(pl.col("rights") > 0).then(pl.max_horizontal("list_row", "ex_row")).otherwise(0).alias("list_row"),
+        pl.col(pl.Float64).fill_null(0.0),
+    ).sort("ex_row", "sid", maintain_order=True)
 
 
-def _dividends(dividend: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> Iterator[Action]:
-    """Yield dividend plans; one that is announced twice, with the same ex-date and amounts, is one plan."""
+def _dividends(dividend: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> pl.DataFrame:
+    """Return dividend plans; one that is announced twice, with the same ex-date and amounts, is one plan."""
     done = dividend.filter((pl.col("div_proc") == "实施") & pl.col("ex_date").is_not_null()).select(
         "sid",
         "ex_date",
-        pl.col("cash_div_tax").fill_null(0),
-        pl.col("stk_div").fill_null(0),
-        pl.col("stk_bo_rate").fill_null(0),
+        pl.coalesce("record_date", pl.col("ex_date").dt.offset_by("-1d")).alias("record"),
         pl.coalesce("pay_date", "ex_date").alias("pay_date"),
-        pl.coalesce("record_date", pl.col("ex_date").dt.offset_by("-1d")).alias("record_date"),
+        cash=pl.col("cash_div_tax").fill_null(0),
+        shares=pl.col("stk_div").fill_null(0),
+        bonus=pl.col("stk_bo_rate").fill_null(0),
     )
-    key = ["sid", "ex_date", "cash_div_tax", "stk_div"]
-    done = done.unique(subset=key, keep="last", maintain_order=True)
-    rows = zip(_rows(days, done["ex_date"]), _rows(days, done["pay_date"]), strict=True)
-    for (sid, _, cash, shares, bonus, _, record), (ex_row, pay_row) in zip(done.iter_rows(), rows, strict=True):
-        if 0 <= ex_row < len(days) and (cash > 0 or shares > 0):
-            amounts = _exact(cash), _exact(shares), _exact(min(bonus, shares))
-            yield Action(sid, ex_row, record, max(pay_row, ex_row), *amounts)
+    done = done.unique(subset=["sid", "ex_date", "cash", "shares"], keep="last", maintain_order=True)
+    gives = done.filter((pl.col("cash") > 0) | (pl.col("shares") > 0))
+    return gives.select(
+        "sid",
+        "record",
+        "cash",
+        "shares",
+        ex_row=_rows(days, gives["ex_date"]),
+        pay_row=_rows(days, gives["pay_date"]),
+        taxed_shares=pl.min_horizontal("bonus", "shares"),
+    )
 
 
-def _rights(rights: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> Iterator[Action]:
-    """Yield the rights issues of the user's table."""
-    found = rights.select("sid", "ex_date", "ratio", "price", pl.coalesce("list_date", "ex_date").alias("list_date"))
-    rows = zip(_rows(days, found["ex_date"]), _rows(days, found["list_date"]), strict=True)
-    for (sid, ex_date, ratio, price, _), (ex_row, list_row) in zip(found.iter_rows(), rows, strict=True):
-        if 0 <= ex_row < len(days):
-            yield Action(
-                sid,
-                ex_row,
-                ex_date,
-                ex_row,
-                rights=_exact(ratio),
-                rights_price=_exact(price),
-                list_row=max(list_row, ex_row),
-            )
+def _rights(rights: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> pl.DataFrame:
+    """Return the rights issues of the user's table."""
+    ex_row = _rows(days, rights["ex_date"])
+    list_row = _rows(days, rights["list_date"].fill_null(rights["ex_date"]))
+    return rights.select(
+        "sid", record="ex_date", ex_row=ex_row, pay_row=ex_row, list_row=list_row, rights="ratio", rights_price="price"
+    )
 
 
-def _rows(days: npt.NDArray[np.datetime64], dates: pl.Series) -> list[int]:
+def _rows(days: npt.NDArray[np.datetime64], dates: pl.Series) -> pl.Series:
     """Return the row of the first session on or after each date; -1 before the sessions, their number after them."""
     wanted = dates.to_numpy().astype("datetime64[D]")
-    found: list[int] = np.where(wanted < days[0], -1, np.searchsorted(days, wanted)).tolist()
-    return found
+    return pl.Series(np.where(wanted < days[0], -1, np.searchsorted(days, wanted)), dtype=pl.Int32)
 
 
-@cache
-def _exact(amount: float) -> Decimal:
-    """Return the decimal number that was meant: the shortest one that reads back as the float."""
-    return Decimal(repr(float(amount)))
-
-
-def adjustments(plans: list[Action], factor: npt.NDArray[np.float64], last_bar: npt.NDArray[np.int32]) -> Adjustments:
+def adjustments(plans: pl.DataFrame, factor: npt.NDArray[np.float64], last_bar: npt.NDArray[np.int32]) -> Adjustments:
     """Match plans with the changes of the factor.
 
     Parameters
     ----------
-    plans : list of Action
-        Of all stocks.
+    plans : DataFrame
+        Of all stocks (``plans_of``).
     factor : array, (sessions, assets)
         Carried adjustment factor.
     last_bar : array, (sessions, assets)
         Row of the last bar so far.
     """
-    result = Adjustments(actions=plans)
-    waiting: dict[tuple[int, int], list[Action]] = defaultdict(list)
-    for plan in plans:
-        if plan.shares > 0:
-            result.splits.append((plan.sid, plan.ex_row, 1.0 / (1.0 + float(plan.shares))))
-        waiting[plan.sid, _bar_from(last_bar, plan.sid, plan.ex_row)].append(plan)
-    for (sid, row), ratio in _factor_changes(factor).items():
-        _match(result, sid, row, ratio, waiting.pop((sid, row), []))
-    for (sid, row), unmatched in waiting.items():
-        result.without_effect += len(unmatched)
-        _match(result, sid, row, 1.0, unmatched)
-    return result
+    grows = 1.0 + pl.col("shares")
+    bars = _bars_from(last_bar, plans["sid"].to_numpy(), plans["ex_row"].to_numpy())
+    waiting = (
+        plans.with_columns(row=pl.Series(bars))
+        .group_by("sid", "row")
+        .agg(
+            grows=grows.product(),
+            cash_row=pl.col("ex_row").filter(pl.col("cash") > 0).last(),
+            plans=pl.len(),
+        )
+    )
+    met = _factor_changes(factor).join(waiting, on=["sid", "row"], how="full", coalesce=True).sort("row", "sid")
+    # what the splits of a change leave of it
+    left = met.with_columns(ratio=pl.col("ratio").fill_null(1.0) * pl.col("grows").fill_null(1.0))
+    columns = ["sid", "row", "ratio"]
+    without_cash = left.filter(pl.col("cash_row").is_null(), pl.col("ratio") != 1.0, pl.col("row") >= 0)
+    return Adjustments(
+        splits=plans.filter(pl.col("shares") > 0).select("sid", row="ex_row", ratio=1.0 / grows),
+        dividends=left.filter(pl.col("cash_row").is_not_null()).select("sid", "ratio", row="cash_row").select(columns),
+        mergers=without_cash.select(columns),
+        unexplained=met.filter(pl.col("plans").is_null()).select(columns),
+        without_effect=int(met.filter(pl.col("ratio").is_null())["plans"].sum()),
+    )
 
 
-def _match(result: Adjustments, sid: int, row: int, ratio: float, plans: list[Action]) -> None:
-    """Enter what of a price ratio its splits do not explain."""
-    if not plans:
-        result.unexplained.append((sid, row, ratio))
-    for plan in plans:
-        ratio *= 1.0 + float(plan.shares)
-    with_cash = [plan for plan in plans if plan.cash > 0]
-    if with_cash:
-        result.dividends.append((sid, with_cash[-1].ex_row, ratio))
-    elif ratio != 1.0 and row >= 0:
-        result.mergers.append((sid, row, ratio))
+def _bars_from(
+    last_bar: npt.NDArray[np.int32], sids: npt.NDArray[np.int32], rows: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int32]:
+    """Return the row of each stock's first bar on or after a row, -1 if there is none."""
+    found = rows.copy()
+    at = np.flatnonzero(last_bar[rows, sids] != rows)  # few: most plans go ex on a bar
+    found[at] = -1
+    at = at[last_bar[-1, sids[at]] >= rows[at]]
+    low, high = rows[at], np.full(len(at), len(last_bar) - 1, dtype=np.int32)
+    while (low < high).any():  # the last bar never moves back, so the sessions may be halved
+        middle = (low + high) // 2
+        reached = last_bar[middle, sids[at]] >= rows[at]
+        low, high = np.where(reached, low, middle + 1), np.where(reached, middle, high)
+    found[at] = high
+    return found
 
 
-def _bar_from(last_bar: npt.NDArray[np.int32], sid: int, row: int) -> int:
-    """Return the row of the first bar on or after a row, -1 if there is none."""
-    if last_bar[row, sid] == row:
-        return row  # as nearly always: a whole column is slow to read
-    later = np.flatnonzero(last_bar[row:, sid] >= row)
-    return row + int(later[0]) if len(later) else -1
-
-
-def _factor_changes(factor: npt.NDArray[np.float64]) -> dict[tuple[int, int], float]:
-    """Return the price ratio of each (sid, row) whose factor differs from the row before."""
-    changes: dict[tuple[int, int], float] = {}
+def _factor_changes(factor: npt.NDArray[np.float64]) -> pl.DataFrame:
+    """Return ``sid``, ``row`` and price ratio wherever the factor differs from the row before."""
+    none = np.array([], dtype=np.int64)
+    found: list[tuple[Array, Array, Array]] = [(none, none, none)]
     for row in range(1, len(factor)):
         before, after = factor[row - 1], factor[row]
-        for sid in np.flatnonzero((before != after) & ~np.isnan(before)).tolist():
-            changes[sid, row] = float(before[sid] / after[sid])
-    return changes
+        sids = np.flatnonzero((before != after) & ~np.isnan(before))
+        if len(sids):
+            found.append((sids, np.full(len(sids), row), before[sids] / after[sids]))
+    schema = {"sid": pl.Int32, "row": pl.Int32, "ratio": pl.Float64}
+    columns = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    return pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=schema)
 
 
 def write_adjustments(path: Path, found: Adjustments, days: npt.NDArray[np.datetime64]) -> None:
     """Write zipline's adjustment database."""
-    seconds = days.astype("datetime64[s]").astype(np.int64).tolist()
+    seconds = days.astype("datetime64[s]").astype(np.int64)
     with database(path, "adjustments") as tables:
         for name, ratios in (("splits", found.splits), ("dividends", found.dividends), ("mergers", found.mergers)):
-            rows = [(at, sid, seconds[row], ratio) for at, (sid, row, ratio) in enumerate(ratios)]
+            at = pl.Series("at", seconds[ratios["row"].to_numpy()])
+            rows = ratios.with_row_index("id").select("id", "sid", at, "ratio").iter_rows()
             tables.executemany(f"INSERT INTO {name} VALUES (?, ?, ?, ?)", rows)  # noqa: S608

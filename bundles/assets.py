@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,7 @@ def _mappings(asset: Asset, end: np.datetime64) -> list[tuple[Any, ...]]:
 _NEVER = int(np.datetime64("NaT").astype(np.int64))
 
 
+@cache
 def _nanoseconds(day: dt.date | np.datetime64) -> int:
     """Return a day as nanoseconds since the epoch, as zipline stores it."""
     return int(np.array(day, dtype="datetime64[ns]").astype(np.int64))

@@ -27,12 +27,11 @@ from bundles.earlier import CODES_FILE, DAILY, Changed, Earlier, code_id
 from bundles.lake import KNOWN_AT, Lake, Version
 from bundles.limits import Recorded, in_force
 from bundles.market import Market
-from bundles.reports import states
+from bundles.reports import States, states
 from engine import settings
 from engine.errors import DataNotFit
 from engine.files import write_json
 from engine.market.limits import standing_of, without_sentinels
-from engine.panels.actions import Action
 from engine.panels.limits import rule_limits, standing_codes
 from engine.panels.store import (
     ADJUSTMENTS_FILE,
@@ -140,7 +139,7 @@ class _Build:
         write_json(self.folder / CODES_FILE, market.codes.to_json(), indent=None)
         _write_suspected(self.folder / SUSPECTED, market, found.unexplained)
         _announce(counts, self.step)
-        writer.actions([action.to_json() for action in found.actions])
+        writer.actions({name: values.to_numpy() for name, values in plans.to_dict().items()})
         writer.finish(self._manifest(counts))
 
     def _with_held(self, counts: dict[str, int]) -> dict[str, Any]:
@@ -170,21 +169,21 @@ class _Build:
         }
 
 
-def _counts(plans: Sequence[Action], found: Adjustments) -> dict[str, int]:
+def _counts(plans: pl.DataFrame, found: Adjustments) -> dict[str, int]:
     return {
-        "splits": len(found.splits),
-        "cash_dividends": sum(plan.cash > 0 for plan in plans),
-        "rights_issues": sum(plan.rights > 0 for plan in plans),
-        "suspected_rights_issues": len(found.unexplained),
+        "splits": found.splits.height,
+        "cash_dividends": int((plans["cash"] > 0).sum()),
+        "rights_issues": int((plans["rights"] > 0).sum()),
+        "suspected_rights_issues": found.unexplained.height,
         "plans_without_effect": found.without_effect,
     }
 
 
-def _write_suspected(path: Path, market: Market, unexplained: list[tuple[int, int, float]]) -> None:
+def _write_suspected(path: Path, market: Market, unexplained: pl.DataFrame) -> None:
     """Write the changes of the factor that nothing explains, a line each: what ``rights.csv`` may lack."""
     rows = [
         (market.assets[sid].ts_code, str(market.days[row]), ratio)
-        for sid, row, ratio in sorted(unexplained, key=lambda entry: (entry[1], entry[0]))
+        for sid, row, ratio in unexplained.sort("row", "sid").iter_rows()
     ]
     schema = {"ts_code": pl.String, "session": pl.String, "price_ratio": pl.Float64}
     pl.DataFrame(rows, schema=schema, orient="row").write_csv(path)
@@ -223,23 +222,6 @@ def _fen64(prices: pl.Series) -> npt.NDArray[np.int64]:
 def _filled(values: pl.Series) -> npt.NDArray[np.float64]:
     """Return numbers with NaN for a missing one."""
     return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-
-
-def _last_at_or_before(rows: Array, sids: Array, shape: tuple[int, int]) -> npt.NDArray[np.int32]:
-    """Return, for each cell, the index of the asset's last event so far, -1 before the first.
-
-    Parameters
-    ----------
-    rows, sids : arrays of int
-        Where the events are, ordered by time within an asset; rows at or beyond the end are left out.
-    shape : (sessions, assets)
-    """
-    pointer = np.full(shape, -1, dtype=np.int32)
-    inside = rows < shape[0]
-    index = np.arange(len(rows), dtype=np.int32)[inside]
-    np.maximum.at(pointer, (rows[inside], sids[inside]), index)
-    np.maximum.accumulate(pointer, axis=0, out=pointer)
-    return pointer
 
 
 @dataclass
@@ -327,7 +309,7 @@ def _status(market: Market, bars: _Bars) -> npt.NDArray[np.uint8]:
         status[rows[whole_day], sids[whole_day]] |= SUSPENDED
     for row, listed in enumerate(_listed(market)):
         status[row] |= listed
-    status |= _named(market)
+    _add_named(status, market)
     if market.before is not None:
         held = market.before.placed("status", slice(0, market.since), market.whole[1])
         if (standing_codes(held) != standing_codes(status[: market.since])).any():
@@ -352,16 +334,17 @@ _BITS = {
 }
 
 
-def _named(market: Market) -> npt.NDArray[np.uint8]:
-    """Return what the name of the day, or the exchange's own list, says of each cell (SPEC 13.5, 13.16)."""
+def _add_named(status: npt.NDArray[np.uint8], market: Market) -> None:
+    """Add what the name of the day, or the exchange's own list, says of each cell (SPEC 13.5, 13.16)."""
     names = market.frame("namechange").filter(pl.col("start_date").is_not_null() & pl.col("name").is_not_null())
     names = names.sort("sid", "start_date", maintain_order=True)
-    rows = market.first_rows_from(names["start_date"].to_numpy())
-    pointer = _last_at_or_before(rows, names["sid"].to_numpy(), market.whole)
-    bits = np.array([_BITS[standing_of(name)] for name in names["name"]] + [0], dtype=np.uint8)[pointer]
+    names = names.with_columns(row=pl.Series(market.first_rows_from(names["start_date"].to_numpy())))
+    names = names.with_columns(until=pl.col("row").shift(-1, fill_value=len(status)).over("sid"))
+    for sid, row, until, name in names.select("sid", "row", "until", "name").iter_rows():
+        if bits := _BITS[standing_of(name)]:  # most names say nothing
+            status[row:until, sid] |= bits
     for rows, sids, _ in market.cells("stock_st", []):
-        bits[rows, sids] |= RISK_WARNED
-    return bits
+        status[rows, sids] |= RISK_WARNED
 
 
 def _write_limits(
@@ -425,9 +408,30 @@ def _require_rules(market: Market, without: npt.NDArray[np.bool_]) -> None:
 def _write_reports(writer: PanelWriter, market: Market) -> int:
     """Write the states of the reports and which of them holds in each cell."""
     known = states(market.frame("income"), market.frame("balancesheet"), market.who.financial)
-    writer.field("report", _last_at_or_before(market.first_rows_from(known.known_at), known.sids, market.whole))
+    rows = market.first_rows_from(known.known_at)
+    since = market.since if _continued(market, known, rows) else 0
+    pointer = np.full((market.whole[0] - since, market.whole[1]), -1, dtype=np.int32)
+    if since:
+        pointer[:1] = market.last_row("report")
+    new = np.flatnonzero((rows >= since) & (rows < market.whole[0]))
+    np.maximum.at(pointer, (rows[new] - since, known.sids[new]), new.astype(np.int32))
+    np.maximum.accumulate(pointer, axis=0, out=pointer)
+    writer.field("report", pointer)
     writer.reports(known.columns)
     return len(known.sids)
+
+
+def _continued(market: Market, known: States, rows: Array) -> bool:
+    """Say whether the states of the sessions taken over have the numbers they had, and all others come after them."""
+    if market.before is None:
+        return False
+    sids, days = (market.before.panel(f"report_{name}") for name in ("sid", "known_at"))
+    held = slice(len(sids))
+    return (
+        np.array_equal(known.columns["sid"][held], market.before.sids[sids.astype(np.intp)])
+        and np.array_equal(known.columns["known_at"][held], days)
+        and bool((rows[held.stop :] >= market.since).all())
+    )
 
 
 def _write_indexes(writer: PanelWriter, market: Market) -> None:

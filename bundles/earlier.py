@@ -10,8 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,9 @@ class Earlier:
         return TakenOver(self.panels.folder, (len(self.panels.days), len(held)), sids)
 
 
-def _before_delisting(asset: Asset) -> Asset:
-    """Return an asset without what no session before its delisting depends on."""
-    return replace(asset, sid=0, first_bar=-1, delist_date=None, delisting=())
+_LATER = ("sid", "first_bar", "delist_date", "delisting")
+"""What of an asset no session before its delisting depends on."""
+_before_delisting = attrgetter(*(field.name for field in fields(Asset) if field.name not in _LATER))
 
 
 def _opened(folder: Path) -> Panels | None:

@@ -10,6 +10,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import dataframely as dy
@@ -174,6 +175,12 @@ def _duplicates(endpoint: Endpoint, where: str, count: int, shown: str) -> BadIn
     )
 
 
+@cache
+def _is_other(code: str) -> bool:
+    """Say whether it is the code of something that is no A share; a sync asks of the same codes table by table."""
+    return _ANY_CODE.fullmatch(code) is not None and not is_a_share(code)
+
+
 @dataclass
 class Intake:
     """Takes the rows of one endpoint in.
@@ -301,7 +308,7 @@ class Intake:
         if not self.endpoint.stocks:
             return raw
         codes = raw["ts_code"].cast(pl.String, strict=False)
-        others = [code for code in codes.unique().drop_nulls() if _ANY_CODE.fullmatch(code) and not is_a_share(code)]
+        others = [code for code in codes.unique().drop_nulls() if _is_other(code)]
         left_out = codes.is_in(others).fill_null(False)
         if left_out.any():
             counts = self.taken.left_out

@@ -24,7 +24,7 @@ _FINANCIAL = ("2", "3", "4")
 
 @dataclass(frozen=True)
 class States:
-    """The table of states, ordered by stock and time.
+    """The table of states, ordered by time and stock: what becomes known later comes last.
 
     Attributes
     ----------
@@ -63,6 +63,8 @@ def states(income: pl.DataFrame, balance: pl.DataFrame, financial_sids: frozense
     trailing = period[profit] + full_year[profit] - prior[profit]
     financial = begun["sid"].is_in(sorted(financial_sids))
     found = {
+        "sid": begun["sid"],
+        "known_at": begun["known_at"].cast(pl.Int32),
         "period_end": begun["period"].cast(pl.Int32),
         "profit_ytd": period[profit],
         "profit_ytd_prior": prior[profit],
@@ -72,10 +74,13 @@ def states(income: pl.DataFrame, balance: pl.DataFrame, financial_sids: frozense
         **{name: period[name] for name in ("revenue", "oper_cost", "total_assets", "total_liab")},
         "is_financial": pl.select(pl.coalesce(period["comp_type"].is_in(_FINANCIAL), financial)).to_series(),
     }
+    known_at = begun["known_at"].to_numpy().astype("datetime64[D]")
+    by_time = np.argsort(known_at, kind="stable")
+    columns = {name: found[name].cast(pl.Float64).fill_null(NAN).to_numpy() for name in REPORT_COLUMNS}
     return States(
-        sids=begun["sid"].cast(pl.Int64).to_numpy(),
-        known_at=begun["known_at"].to_numpy().astype("datetime64[D]"),
-        columns={name: found[name].cast(pl.Float64).fill_null(NAN).to_numpy() for name in REPORT_COLUMNS},
+        sids=begun["sid"].cast(pl.Int64).to_numpy()[by_time],
+        known_at=known_at[by_time],
+        columns={name: values[by_time] for name, values in columns.items()},
     )
 
 
@@ -85,17 +90,16 @@ LAST_FULL_YEAR = pl.date(pl.col("period").dt.year() - 1, 12, 31)
 
 
 def announced(table: pl.DataFrame, items: tuple[str, ...]) -> pl.DataFrame:
-    """Return the consolidated reports, one row a period and day; of versions of one day the original stands."""
+    """Return the consolidated reports by ``KEY``; of versions of one day the original, which stands, comes last."""
     ordered = table.filter(pl.col("report_type") == "1").sort(
         *KEY, "update_flag", descending=[False, False, False, True], nulls_last=True, maintain_order=True
     )
-    return ordered.unique(KEY, keep="last", maintain_order=True).select(*KEY, *items)
+    return ordered.select(*KEY, *items)
 
 
 def _kinds(income: pl.DataFrame, balance: pl.DataFrame) -> pl.DataFrame:
     """Return ``comp_type``, which both tables have: the one that came last stands, on one day the balance sheet's."""
-    both = pl.concat([table.select(*KEY, "comp_type") for table in (income, balance)])
-    return both.unique(KEY, keep="last", maintain_order=True)
+    return pl.concat([table.select(*KEY, "comp_type") for table in (income, balance)])
 
 
 def _begun(*tables: pl.DataFrame) -> pl.DataFrame:
@@ -107,12 +111,15 @@ def _begun(*tables: pl.DataFrame) -> pl.DataFrame:
 
 
 def _as_of(begun: pl.DataFrame, period: pl.Expr, *tables: pl.DataFrame) -> pl.DataFrame:
-    """Return the items of a period as each state knows them; null where it does not."""
+    """Return the items of a period as each state knows them; null where it does not.
+
+    Of rows of one key the last stands.
+    """
     wanted = _numbers(begun.select("sid", "known_at", end_date=period))
     found = []
     for table in tables:
         numbers = _numbers(table)
-        order = np.argsort(numbers)
+        order = np.argsort(numbers, kind="stable")
         at = np.searchsorted(numbers, wanted, side="right", sorter=order) - 1
         there = at >= 0
         there[there] = numbers[order[at[there]]] >> _BITS == wanted[there] >> _BITS

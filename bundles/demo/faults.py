@@ -111,6 +111,8 @@ class Answer:
         Returns the rows of the session before the one asked, if a session was asked.
     newest : str
         The vendor's newest session: its rows were never given before.
+    newcomers : frozenset of str
+        Stocks listed on that session: their rows were never given before either, however old.
     """
 
     api: str
@@ -121,6 +123,7 @@ class Answer:
     needed: tuple[str, ...]
     previous: Callable[[], list[Row]]
     newest: str = ""
+    newcomers: frozenset[str] = frozenset()
 
     def column(self, name: str) -> int | None:
         """Return the place of a column, if it was asked."""
@@ -193,7 +196,11 @@ def _stale_day(_: random.Random, answer: Answer) -> None:
 
 def _restatement(chance: random.Random, answer: Answer) -> None:
     """Give other figures for some rows that were given before; their dates stay as they were."""
-    old = [row for row in answer.rows if not any(_is_day(cell) and cell >= answer.newest for cell in row)]
+    old = [
+        row
+        for row in answer.rows
+        if not any((_is_day(cell) and cell >= answer.newest) or cell in answer.newcomers for cell in row)
+    ]
     if not old:
         return
     rows = _some(chance, old)

@@ -218,6 +218,7 @@ class LocalTushare:
     def _data(self, question: Question, faults: Sequence[Fault]) -> dict[str, Any]:
         """Return the page that answers a question."""
         terms, shelf = question.terms, self._shelf
+        restates = any(fault.kind == "restatement" for fault in faults)
         try:
             fields = shelf.fields(terms, question.fields)
             rows = shelf.rows(terms, question.params)
@@ -236,7 +237,8 @@ class LocalTushare:
                 list(row)
                 for row in shelf.session_before(terms, question.params).slice(offset, length).select(fields).iter_rows()
             ],
-            newest=shelf.newest() if any(fault.kind == "restatement" for fault in faults) else "",
+            newest=shelf.newest() if restates else "",
+            newcomers=shelf.newcomers() if restates else frozenset(),
         )
         for fault in faults:
             spoil(fault, answer)

@@ -95,6 +95,11 @@ class Shelf:
         """Return the last session there is a bar of."""
         return str(self.table(TERMS["daily"])["trade_date"].max() or "")
 
+    def newcomers(self) -> frozenset[str]:
+        """Return the stocks listed on that session or later: whatever is said of them, a lake of before has nothing."""
+        stocks = self.table(TERMS["stock_basic"])
+        return frozenset(stocks.filter(pl.col("list_date").cast(pl.String) >= self.newest())["ts_code"])
+
     def fields(self, terms: Terms, asked: Sequence[str]) -> list[str]:
         """Return the columns of an answer: those asked, by default the visible ones.
 

@@ -16,6 +16,7 @@ from bundles.endpoints import ENDPOINTS, PERIOD, Undated
 from bundles.intake import Intake, Source, Taken
 from bundles.lake import Append, Version
 from bundles.plans import with_plans
+from bundles.sync.ask import in_order
 from bundles.sync.inbox import Inbox
 from bundles.sync.plan import BY_SESSION, INDEXES, STATEMENTS, Question
 from engine.errors import DataNotFit
@@ -98,17 +99,16 @@ class Taking:
         undated = {name: self._checked(name, asked) for name, asked in self._asked_undated().items()}
         found: list[pl.DataFrame] = []
         before = None
-        years = self._years()
-        for year, sessions in years:
+        passes = self._passes()
+        for sessions in passes:
             dated = {name: self._checked(name, asked) for name, asked in self._asked_on(sessions).items()}
-            fresh = dated | (undated if sessions is years[-1][1] else {})
-            before = self._take_year(year, sessions, fresh, undated, before, found)
+            fresh = dated | (undated if sessions is passes[-1] else {})
+            before = self._take_pass(sessions, fresh, undated, before, found)
         self._hold_back()
         self.synced.found = pl.concat(found) if found else pl.DataFrame()
 
-    def _take_year(
+    def _take_pass(
         self,
-        year: int,
         sessions: Sequence[dt.date],
         fresh: dict[str, pl.DataFrame],
         undated: Mapping[str, pl.DataFrame],
@@ -135,7 +135,7 @@ class Taking:
             kept, held = apart(name, rows, all_found)
             if held.height:
                 self._aside[name].append(held)
-            self._stage(name, str(year), kept)
+            self._stage(name, str(sessions[-1].year), kept)
         return Scene(tables, context).last_bars()
 
     def is_suspect(self, question: Question) -> bool:
@@ -173,8 +173,11 @@ class Taking:
                 tables[name] = tables[name].filter(pl.col("ts_code").is_in(self._stocks_with_news.implode()))
         return findings(tables, Context.of(lake, base, [], {}, self.today)).select(SAME)
 
-    def _years(self) -> list[tuple[int, list[dt.date]]]:
-        return [(year, list(days)) for year, days in groupby(self.sessions, key=lambda day: day.year)]
+    def _passes(self) -> list[Sequence[dt.date]]:
+        """Return the sessions taken at a time: those of a year, or all if they are few, on both sides of New Year."""
+        if len(self.sessions) <= FEW:
+            return [self.sessions]
+        return [list(days) for _, days in groupby(self.sessions, key=lambda day: day.year)]
 
     def _asked_undated(self) -> dict[str, list[Question]]:
         asked: dict[str, list[Question]] = defaultdict(list)
@@ -194,11 +197,19 @@ class Taking:
 
     def _checked(self, name: str, asked: list[Question]) -> pl.DataFrame:
         """Return the answers of a table in the types of the lake, every check of a single table passed."""
-        source = Source(name, f"Tushare's {name}", lambda: self.inbox.read(asked).unique(maintain_order=True))
+        source = Source(name, f"Tushare's {name}", lambda: self._answers(name, asked))
         rows = self._intake(name, pl.DataFrame()).checked(source).unique(maintain_order=True)
         if ENDPOINTS[name].plans:
             return with_plans(rows, self.append.lake.frame(self.append.base, name))
         return rows
+
+    def _answers(self, name: str, asked: list[Question]) -> pl.DataFrame:
+        """Return what came in, each row once.
+
+        A row may come from several questions, and be missing in some: its place must not tell which it came from.
+        """
+        rows = self.inbox.read(asked).unique(maintain_order=True)
+        return rows if name in BY_SESSION else in_order(name, rows)
 
     def _intake(self, name: str, held: pl.DataFrame) -> Intake:
         def aside(rows: pl.DataFrame, check: str, detail: str) -> None:
@@ -234,6 +245,10 @@ class Taking:
 
 PLAUSIBLE = frozenset({"market_cap_jump", "suspected_rights", "no_quarter", "missing_report", "limits_off_centre"})
 """Findings that are news rather than contradictions."""
+
+
+FEW = 60
+"""Sessions that need no more memory than a year's."""
 
 
 HOLES = 0.05

@@ -24,12 +24,17 @@ def device_of(named: str) -> torch.device:
     return torch.device("cuda" if there and named != "cpu" else "cpu")
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread, so that sums are taken in one order."""
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+def on_one_thread() -> None:
+    """Let this process compute on one thread, so that sums are taken in one order."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread in the block."""
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    on_one_thread()
     try:
         yield
     finally:

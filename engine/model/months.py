@@ -110,7 +110,7 @@ def _in_processes(
                 yield one, _train([one], bundle.folder, folder, settings, device)[0]
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(missing)), context, initializer=_for_good) as pool:
+    with ProcessPoolExecutor(min(jobs, len(missing)), context, initializer=_in_a_worker) as pool:
         tasks = {pool.submit(_train, [one], bundle.folder, folder, settings, device): one for one in missing}
         try:
             for task in as_completed(tasks):
@@ -128,11 +128,10 @@ def _in_stacks(
         yield from zip(some, _train(some, bundle.folder, folder, settings, device), strict=True)
 
 
-def _for_good() -> None:
-    """Let a worker process compute on one thread."""
-    from engine.model.device import one_thread
+def _in_a_worker() -> None:
+    from engine.model.device import on_one_thread
 
-    one_thread().__enter__()
+    on_one_thread()
 
 
 def _train(

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cache
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 ZERO = Decimal(0)
+
+COLUMNS = np.dtype(
+    [
+        ("sid", "<i4"),
+        ("ex_row", "<i4"),
+        ("record", "<M8[D]"),
+        ("pay_row", "<i4"),
+        ("cash", "<f8"),
+        ("shares", "<f8"),
+        ("taxed_shares", "<f8"),
+        ("rights", "<f8"),
+        ("rights_price", "<f8"),
+        ("list_row", "<i4"),
+    ]
+)
+"""What ``actions.npy`` holds of each ``Action``, in order of its fields; amounts as doubles (``_exact``)."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +65,17 @@ class Action:
     rights_price: Decimal = ZERO
     list_row: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what ``actions.json`` holds of it."""
-        return {name: _text(value) for name, value in self.__dict__.items()}
-
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Action:
-        """Read one entry of ``actions.json``."""
-        fields: dict[str, Any] = {name: Decimal(value[name]) for name in _AMOUNTS}
-        fields |= {name: int(value[name]) for name in ("sid", "ex_row", "pay_row", "list_row")}
-        return cls(record=dt.date.fromisoformat(value["record"]), **fields)
+    def of(cls, line: tuple[Any, ...]) -> Action:
+        """Return the action of one line of the table."""
+        values: list[Any] = [_exact(value) if isinstance(value, float) else value for value in line]
+        return cls(*values)
 
 
-_AMOUNTS = ("cash", "shares", "taxed_shares", "rights", "rights_price")
-
-
-def _text(value: Any) -> Any:
-    return value if isinstance(value, int) else str(value)
+@cache
+def _exact(amount: float) -> Decimal:
+    """Return the decimal number that was meant: the shortest one that reads back as the double."""
+    return Decimal(repr(amount))
 
 
 class Calendar:
@@ -72,23 +83,22 @@ class Calendar:
 
     Parameters
     ----------
-    actions : iterable of Action
+    table : array of ``COLUMNS``
+        In order of the ex-session.
     """
 
-    def __init__(self, actions: Iterable[Action]) -> None:
-        self._all = tuple(actions)
+    def __init__(self, table: npt.NDArray[Any]) -> None:
+        self._table = table
+        self._ex_rows = np.ascontiguousarray(table["ex_row"])
+        self._made: dict[int, list[Action]] = {}
 
     def on(self, row: int) -> list[Action]:
         """Return the actions that go ex in a session."""
-        return self._by_row.get(row, [])
+        if row not in self._made:
+            first, last = np.searchsorted(self._ex_rows, [row, row + 1])
+            self._made[row] = [Action.of(line) for line in self._table[first:last].tolist()]
+        return self._made[row]
 
     def shares_of(self, sid: int, row: int) -> Decimal:
         """Return the new shares a share of one stock in one session."""
         return sum((action.shares for action in self.on(row) if action.sid == sid), ZERO)
-
-    @cached_property
-    def _by_row(self) -> dict[int, list[Action]]:
-        found = defaultdict(list)
-        for action in self._all:
-            found[action.ex_row].append(action)
-        return dict(found)

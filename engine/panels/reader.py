@@ -14,7 +14,7 @@ import pandas as pd
 
 from engine.errors import NoBundle, OutsideData
 from engine.files import read_json
-from engine.panels.actions import Action, Calendar
+from engine.panels.actions import Calendar
 from engine.panels.store import FIELDS, FORMAT, Asset
 
 Floats = npt.NDArray[np.float64]
@@ -63,7 +63,7 @@ class Panels:
     @cached_property
     def actions(self) -> Calendar:
         """The corporate actions."""
-        return Calendar(Action.from_json(entry) for entry in read_json(self.folder / "actions.json"))
+        return Calendar(np.load(self.folder / "actions.npy"))
 
     @cached_property
     def corrected_limits(self) -> npt.NDArray[np.int32]:

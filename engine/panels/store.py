@@ -10,7 +10,7 @@
       report_<c>.npy   (states,): column c of what was known of the reports, one of REPORT_COLUMNS
       index_<code>_{open,close}.npy   (sessions,), float64, points, NaN where there is none
       corrected_limits.npy   (cells, 4): row, sid, up and down, in fen, as the exchange's table has them
-      actions.json     corporate actions in order of their ex-session, as text (``engine.panels.actions``)
+      actions.npy      (actions,): corporate actions in order of their ex-session (``engine.panels.actions``)
 
 Prices are integer fen, so that a comparison with a price limit is exact; ``fen / 100`` is the very double
 the decimal text would give. 0 means "none". Arrays are row-major: one session lies together.
@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.files import copy_large, write_json
+from engine.panels.actions import COLUMNS
 from engine.types import Board
 
 FORMAT = 3
@@ -76,6 +77,8 @@ FIELDS = {
 }
 
 REPORT_COLUMNS = {
+    "sid": "whose state it is",
+    "known_at": "days since 1970-01-01 of the day after whose close it holds",
     "period_end": "days since 1970-01-01 of the end of the newest known period",
     "profit_ytd": "net profit attributable to the parent, CNY, year to date",
     "profit_ytd_prior": "the same, a year earlier",
@@ -284,9 +287,12 @@ class PanelWriter:
             lines = np.concatenate([held, lines + np.array([self._before.shape[0], 0, 0, 0], dtype="<i4")])
         np.save(self.folder / "corrected_limits.npy", lines)
 
-    def actions(self, actions: Sequence[Mapping[str, Any]]) -> None:
-        """Write the corporate actions."""
-        write_json(self.folder / "actions.json", list(actions), indent=None)
+    def actions(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write the corporate actions, one array a column of ``engine.panels.actions.COLUMNS``, by ex-session."""
+        table = np.empty(len(columns["sid"]), dtype=COLUMNS)
+        for name in COLUMNS.names or ():
+            table[name] = columns[name]
+        np.save(self.folder / "actions.npy", table)
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write what makes the folder complete; the manifest comes last."""
