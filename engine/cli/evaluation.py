@@ -44,6 +44,8 @@ def tables(series: Sequence[Series], days: Days, overlap: int) -> Iterator[Table
 
 def _shown(mean: Mean, share: bool) -> str:
     half = mean.high - mean.mean
+    if not np.isfinite(half):
+        return f"{mean.mean:.1%}" if share else f"{mean.mean:+.4f}"
     if share:
         return f"{mean.mean:.1%} ± {half:.1%}"
     return f"{mean.mean:+.4f} ± {half:.4f}{' *' if mean.excludes_zero else '  '}"
@@ -55,8 +57,11 @@ def verdicts(series: Sequence[Series], overlap: int) -> Iterator[str]:
     for one in series:
         if one.model != NETWORK:
             found = difference(network[one.measure], one).mean(overlap)
-            says = "beats" if found.low > 0 else "is beaten by" if found.high < 0 else "does not differ from"
             what = "accuracy" if one.measure == "accuracy" else f"rank IC of {one.measure}"
+            if not np.isfinite(found.standard_error):
+                yield f"{found.n} sessions are too few to compare the network with {one.model} in {what}."
+                continue
+            says = "beats" if found.low > 0 else "is beaten by" if found.high < 0 else "does not differ from"
             yield (
                 f"The network {says} {one.model} in {what}: {found.mean:+.4f}"
                 f" [{found.low:+.4f}, {found.high:+.4f}] a session, paired."

@@ -56,7 +56,10 @@ BASELINES: dict[str, Fit] = {"logistic regression": logistic_regression, "gradie
 
 def answers_file(folder: Path, settings: Settings, name: str, window: Window) -> Path:
     """Return where a baseline's answers for a window are kept."""
-    key = hashlib.sha256(f"{settings.fingerprint('model')} {window}".encode()).hexdigest()[:16]
+    from sklearn import __version__
+
+    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    key = hashlib.sha256(f"{settings.fingerprint('model')} {window} {code} {__version__}".encode()).hexdigest()[:16]
     return folder.with_name(f"{folder.name}-baselines") / f"{name.replace(' ', '-')}-{key}.npy"
 
 
@@ -81,6 +84,8 @@ def answers(folder: Path, window: Window, sessions: tuple[int, int], name: str, 
     Path
         A file of float32, (n, 3): the class probabilities of the samples of the sessions, in their order.
     """
+    import sklearn.ensemble
+    import sklearn.linear_model  # noqa: F401 - before the limit, which reaches only what is loaded
     from threadpoolctl import threadpool_limits
 
     path = answers_file(folder, settings, name, window)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 STACKED = 256
-"""Networks trained at once on a CUDA device; each takes some 20 MB beside the samples."""
+"""Networks trained at once on a CUDA device: of 5,000 stocks each takes some 90 MB beside the samples."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,8 @@ def _train(
     splits = [Split(samples, one.window, settings.model.sample_every) for one in some]
     entries = []
     for one, trained in zip(some, train(splits, [one.seed for one in some], settings, device), strict=True):
-        entry = registry.save(settings.models, trained, one.window, panels, settings, one.seed)
-        write_curves(settings.home / "curves" / entry.id, trained)
-        entries.append(entry)
+        write_curves(settings.home / "curves" / f"{one.window.month}-seed-{one.seed}", trained)
+        entries.append(registry.save(settings.models, trained, one.window, panels, settings, one.seed))
     return entries
 
 

@@ -100,8 +100,7 @@ def find(root: Path, month: str, data_ids: set[str], settings: Settings, seed: i
     It is the one last promoted, if that fits; else the newest that fits.
     """
     fitting = [one for one in entries(root) if one.month == month and _fits(one, data_ids, settings, seed)]
-    promoted = promoted_models(root).get((month, seed))
-    if promoted is not None:
+    for promoted in reversed(_standing(promotions(root)).get((month, seed), [])):
         chosen = next((one for one in fitting if one.id == promoted), None)
         if chosen is not None:
             return chosen
@@ -147,9 +146,6 @@ def save(root: Path, trained: Trained, window: Window, panels: Panels, settings:
     identity = hashlib.sha256(f"{digest}{panels.data_id}{window.month}{seed}{under}".encode()).hexdigest()[:8]
     folder = root / f"{window.month}-{identity}"
     root.mkdir(parents=True, exist_ok=True)
-    there = _entry(folder) if (folder / MANIFEST).exists() else None
-    if there is not None:
-        return there
     program = exported(trained.network, trained.excess_mean, trained.excess_sd)
     manifest = Manifest(
         month=window.month,
@@ -173,11 +169,15 @@ def save(root: Path, trained: Trained, window: Window, panels: Panels, settings:
         sha256=digest,
         program=hashlib.sha256(program).hexdigest(),
     )
-    shutil.rmtree(folder, ignore_errors=True)  # one that is damaged
-    with whole_folder(folder) as beside:
-        (beside / WEIGHTS).write_bytes(weights)
-        (beside / PROGRAM).write_bytes(program)
-        write_bytes(beside / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
+    with FileLock(root / ".lock"):  # another process may have trained the same
+        there = _entry(folder) if (folder / MANIFEST).exists() else None
+        if there is not None:
+            return there
+        shutil.rmtree(folder, ignore_errors=True)  # one that is damaged
+        with whole_folder(folder) as beside:
+            (beside / WEIGHTS).write_bytes(weights)
+            (beside / PROGRAM).write_bytes(program)
+            write_bytes(beside / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
     return Entry(folder, manifest)
 
 
@@ -267,7 +267,7 @@ def rollback(root: Path, month: str, seed: int) -> str | None:
 
 def _append(root: Path, verb: Literal["promote", "rollback"], month: str, seed: int, model: str) -> None:
     """Add a line to the history."""
-    with FileLock(root / ".promotions.lock"):
+    with FileLock(root / ".lock"):
         line = Promotion(verb=verb, month=month, seed=seed, model=model, at=clock.now().replace(microsecond=0))
         history = [*promotions(root), line]
         with replaced_file(root / PROMOTIONS) as beside:

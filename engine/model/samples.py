@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 from zipline.pipeline import Pipeline
 
 from engine.errors import LookAhead, NotEnoughHistory
@@ -163,8 +164,15 @@ def build_samples(bundle: Bundle, settings: Settings, progress: Callable[[], Non
         There is not a single sample.
     """
     folder = samples_folder(bundle, settings)
-    if (folder / "manifest.json").exists():
-        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):  # whoever comes second finds them made
+        if not (folder / "manifest.json").exists():
+            _build(folder, bundle, settings, progress)
+    return folder
+
+
+def _build(folder: Path, bundle: Bundle, settings: Settings, progress: Callable[[], None]) -> None:
+    """Make the samples."""
     excess = labels(bundle.panels, settings.labels).excess
     members = universe(settings.universe)
     pipeline = Pipeline(standardised_factors(settings.factors, members), screen=members)
@@ -186,12 +194,10 @@ def build_samples(bundle: Bundle, settings: Settings, progress: Callable[[], Non
     rows, sids, features = (np.concatenate(column) for column in zip(*parts, strict=True))
     known = rows + np.int32(lag(settings.labels))
     samples = Samples(rows, sids, features, excess[rows, sids].astype(np.float32), known)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(folder) as beside:
         for each in fields(Samples):
             np.save(beside / f"{each.name}.npy", getattr(samples, each.name))
         write_json(beside / "manifest.json", {"samples": len(rows), "data_id": bundle.panels.data_id})
-    return folder
 
 
 def chunks_of(bundle: Bundle) -> int:

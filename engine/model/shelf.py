@@ -40,8 +40,13 @@ def load_network(one: Entry) -> AttentionNetwork:
         if sha256_of(path) != one.manifest.sha256:
             raise ValueError("its weights differ from their hash")
         network, state = AttentionNetwork(), load_file(path)
+        kinds = {name: value.dtype for name, value in network.state_dict().items()}
+        if {name: value.dtype for name, value in state.items()} != kinds:
+            raise ValueError("its weights are not those of this network")
         if not all(bool(value.isfinite().all()) for value in state.values()):
             raise ValueError("its weights are not finite")
+        if any(bool((value < 0).any()) for name, value in state.items() if name.endswith("running_var")):
+            raise ValueError("a variance among its weights is negative")
         network.load_state_dict(state)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]

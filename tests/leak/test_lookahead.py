@@ -130,13 +130,14 @@ def report_by_period(patch: pytest.MonkeyPatch) -> None:
 
 def name_of_today(patch: pytest.MonkeyPatch) -> None:
     """Special treatment goes by a stock's newest name, on all days."""
-    named = bundles.build._named
+    add_named = bundles.build._add_named
 
-    def newest(market: Any) -> Any:
-        bits = named(market)
-        return np.broadcast_to(bits[-1], bits.shape).copy()
+    def newest(status: Any, market: Any) -> None:
+        bits = np.zeros_like(status)
+        add_named(bits, market)
+        status |= bits[-1]
 
-    patch.setattr(bundles.build, "_named", newest)
+    patch.setattr(bundles.build, "_add_named", newest)
 
 
 def scaler_of_all_days(patch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,22 @@ def test_weights_that_are_no_numbers_are_refused(copied, value):
         consulted(values, panels)
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "why"),
+    [
+        ("classify.bias", lambda value: value.double() * 1e300, "not those of this network"),
+        ("hidden.1.running_var", lambda value: -value, "variance"),
+    ],
+)
+def test_weights_that_would_give_no_scores_are_refused(copied, name, change, why):
+    values, panels, entry = copied
+    state = load_file(entry.folder / registry.WEIGHTS)
+    state[name] = change(state[name])
+    resealed(entry, save(state))
+    with pytest.raises(Damaged, match=why):
+        consulted(values, panels)
+
+
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 100, -1])
 def test_truncated_weights_are_refused(copied, size):
     values, panels, entry = copied

@@ -12,11 +12,12 @@ import torch
 from click.testing import CliRunner
 
 from engine import clock, settings
+from engine.cli.evaluation import verdicts
 from engine.cli.main import ashare
 from engine.errors import Damaged, UsageError
 from engine.host.registration import install
 from engine.model import registry
-from engine.model.evaluate import NETWORK, Served, judged
+from engine.model.evaluate import NETWORK, RANKINGS, Series, Served, judged
 from engine.model.months import train_models, wanted_models
 from engine.model.samples import Samples, build_samples
 from engine.model.shelf import Shelf
@@ -68,10 +69,8 @@ def test_an_ensemble_averages_what_its_networks_say(demo, train):
     assert shelf.used == [entry.id for entry in entries]
     alone = []
     for seed in range(3):
-        model = values.model.model_copy(update={"seed": seed})
         one = next(model for model in shelf.models_for(DAY) if model.manifest.seed == seed)
         alone.append(one.predict(x))
-        assert model.seed == seed
     np.testing.assert_array_equal(said, (alone[0] + alone[1] + alone[2]) / 3)
     assert not np.allclose(alone[0], alone[1])
 
@@ -166,7 +165,7 @@ def test_training_leaves_its_curves(demo, train):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     _, (entry,) = train(epochs=3, patience=3)
-    events = EventAccumulator(str(demo / "curves" / entry.id))
+    events = EventAccumulator(str(demo / "curves" / "2019-12-seed-0"))
     events.Reload()
     curve = [event.value for event in events.Scalars("loss/validation")]
     assert len(curve) == entry.manifest.epochs == 3
@@ -175,11 +174,12 @@ def test_training_leaves_its_curves(demo, train):
 
 
 def test_a_finished_seed_is_not_trained_again(demo, train):
-    train()
-    result = CliRunner().invoke(
-        ashare, ["train", "--start", "2019-12", "--end", "2019-12", "--seeds", "2", "--jobs", "1"]
-    )
+    words = ["train", "--start", "2019-12", "--end", "2019-12", "--jobs", "1", "--seeds"]
+    CliRunner().invoke(ashare, [*words, "1"])
+    result = CliRunner().invoke(ashare, [*words, "2"])
     assert result.exit_code == 0, result.output
+    lines = [line for line in result.output.splitlines() if line.startswith("2019-12-")]
+    assert [line.endswith("(was there)") for line in lines] == [True, False]
     assert "set prediction.seeds = 2 in ashare.toml" in result.output
 
 
@@ -205,7 +205,7 @@ def test_evaluate_shows_network_and_baselines(demo, train, tmp_path):
     said = ashare_says(*words, "--out", str(out))
     for name in ("network", "logistic", "boosting", "accuracy", "2019", "all"):
         assert name in said
-    assert "The network does not differ from" in said or "beat" in said
+    assert "38 sessions are too few to compare the network with logistic regression in accuracy" in said
     series = pl.read_parquet(out)
     assert series.group_by("model").len().height == 3
     document = json.loads(ashare_says(*words, "--json"))
@@ -221,3 +221,32 @@ def test_evaluate_shows_network_and_baselines(demo, train, tmp_path):
 def test_there_is_nothing_to_roll_back_in_an_empty_registry(tmp_path):
     with pytest.raises(UsageError, match="nothing to roll back"):
         registry.rollback(tmp_path, "2019-12", 0)
+
+
+@pytest.mark.parametrize(
+    ("mine", "says"),
+    [(0.9, "beats"), (-0.9, "is beaten by"), (0.0, "does not differ from"), (None, "9 sessions are too few")],
+)
+def test_the_verdict_is_that_of_the_paired_sessions(mine, says):
+    n = 9 if mine is None else 120
+    noise = np.random.default_rng(0).normal(scale=0.1, size=n)
+    noise -= noise.mean()
+    rows = np.arange(n)
+    base = np.random.default_rng(1).normal(size=n)
+    series = [Series(NETWORK, name, rows, base + (mine or 0) + noise) for name in RANKINGS]
+    series.append(Series("trees", "p_up", rows, base))
+    assert says in next(verdicts(series, 21))
+
+
+def test_a_promotion_of_other_settings_does_not_end_one_that_fits(demo, train):
+    values, (old,) = train()
+    newer = old.folder.with_name("2019-12-ffffffff")
+    newer.mkdir()
+    for path in old.folder.iterdir():
+        (newer / path.name).write_bytes(path.read_bytes())
+    later = json.loads((newer / "manifest.json").read_text()) | {"made": "2027-01-04T10:00:00+08:00"}
+    (newer / "manifest.json").write_text(json.dumps(later))
+    _, (other,) = train(patience=2)
+    for one in (old, other):
+        registry.promote(values.models, one)
+    assert Shelf(values, open_bundle().panels).models_for(DAY)[0].id == old.id

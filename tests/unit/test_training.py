@@ -95,25 +95,32 @@ def test_a_network_does_not_feel_its_company(double):
             torch.testing.assert_close(mine, its, rtol=0, atol=1e-8)
 
 
-def test_training_is_the_textbook_s():
+def test_training_is_the_textbook_s(double):
     """Loss, optimiser, schedule and early stopping against a plain loop over the module."""
-    samples, settings = planted(), with_model(epochs=4, patience=1)
+    samples, settings = planted(), with_model(epochs=9, patience=2, weight_decay=0.3, learning_rate=0.02)
+    samples = replace(samples, features=samples.features.astype(float), excess=samples.excess.astype(float))
     split = Split(samples, window())
     (one,) = train([split], [7], settings, CPU)
     picked = split.picked()
-    excess = samples.excess[picked].astype(np.float64)
+    excess = samples.excess[picked]
     x, y, z = (
         torch.from_numpy(samples.features[picked]),
         torch.from_numpy(np.where(excess > 0.02, 2, np.where(excess < -0.02, 0, 1))),
-        torch.from_numpy(((excess - excess.mean()) / excess.std()).astype(np.float32)),
+        torch.from_numpy(((excess - excess.mean()) / excess.std()))),
     )
     torch.manual_seed(7)
     network = AttentionNetwork()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=4)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.02, weight_decay=0.3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=9)
     order = torch.Generator().manual_seed(7)
     entropy, square = torch.nn.CrossEntropyLoss(), torch.nn.MSELoss()
+    held_out = samples.excess[split.validation]
+    xv = torch.from_numpy(samples.features[split.validation])
+    yv = torch.from_numpy(np.where(held_out > 0.02, 2, np.where(held_out < -0.02, 0, 1)))
+    zv = torch.from_numpy(((held_out - excess.mean()) / excess.std())))
+    said = []
     for epoch in one.history:
+        network.train()
         assert optimiser.param_groups[0]["lr"] == epoch.learning_rate
         losses = []
         for batch in torch.randperm(len(x), generator=order, dtype=torch.int32).split(512):
@@ -125,8 +132,14 @@ def test_training_is_the_textbook_s():
                 optimiser.step()
                 losses.append(float(loss.detach()))
         schedule.step()
-        assert epoch.train_loss == pytest.approx(np.mean(losses), rel=1e-4)
-    assert one.epochs == min(one.best_epoch + 1, 4)
+        assert epoch.train_loss == pytest.approx(np.mean(losses), rel=1e-9)
+        network.eval()
+        with torch.no_grad():
+            logits, estimate = network(xv)
+        assert epoch.validation_loss == pytest.approx(float(entropy(logits, yv) + 0.1 * square(estimate, zv)), rel=1e-9)
+        said.append(torch.softmax(logits, -1))
+    assert one.best_epoch < one.epochs == min(one.best_epoch + 2, 9)
+    torch.testing.assert_close(probabilities(one.network, xv)[0], said[one.best_epoch - 1], rtol=0, atol=1e-8)
     assert one.validation_loss == min(epoch.validation_loss for epoch in one.history)
 
 
