@@ -106,7 +106,7 @@ def test_training_is_the_textbook_s(double):
     x, y, z = (
         torch.from_numpy(samples.features[picked]),
         torch.from_numpy(np.where(excess > 0.02, 2, np.where(excess < -0.02, 0, 1))),
-        torch.from_numpy(((excess - excess.mean()) / excess.std()))),
+        torch.from_numpy((excess - excess.mean()) / excess.std()),
     )
     torch.manual_seed(7)
     network = AttentionNetwork()
@@ -117,7 +117,7 @@ def test_training_is_the_textbook_s(double):
     held_out = samples.excess[split.validation]
     xv = torch.from_numpy(samples.features[split.validation])
     yv = torch.from_numpy(np.where(held_out > 0.02, 2, np.where(held_out < -0.02, 0, 1)))
-    zv = torch.from_numpy(((held_out - excess.mean()) / excess.std())))
+    zv = torch.from_numpy((held_out - excess.mean()) / excess.std())
     said = []
     for epoch in one.history:
         network.train()
