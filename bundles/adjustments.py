@@ -18,6 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from bundles.databases import database
+from engine import calendar
 
 Array = npt.NDArray[Any]
 
@@ -88,7 +89,7 @@ def _dividends(dividend: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> pl.D
         "cash",
         "shares",
         ex_row=_rows(days, gives["ex_date"]),
-        pay_row=_rows(days, gives["pay_date"]),
+        pay_row=_rows(_with_ahead(days), gives["pay_date"]),
         taxed_shares=pl.min_horizontal("bonus", "shares"),
     )
 
@@ -96,10 +97,16 @@ def _dividends(dividend: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> pl.D
 def _rights(rights: pl.DataFrame, days: npt.NDArray[np.datetime64]) -> pl.DataFrame:
     """Return the rights issues of the user's table."""
     ex_row = _rows(days, rights["ex_date"])
-    list_row = _rows(days, rights["list_date"].fill_null(rights["ex_date"]))
+    list_row = _rows(_with_ahead(days), rights["list_date"].fill_null(rights["ex_date"]))
     return rights.select(
         "sid", record="ex_date", ex_row=ex_row, pay_row=ex_row, list_row=list_row, rights="ratio", rights_price="price"
     )
+
+
+def _with_ahead(days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
+    """Return the sessions, and those the calendar knows after them: what is due then has its row today."""
+    known = calendar.sessions()
+    return np.concatenate([days, known[known > days[-1]].astype(days.dtype)])
 
 
 def _rows(days: npt.NDArray[np.datetime64], dates: pl.Series) -> pl.Series:

@@ -162,11 +162,9 @@ class AShareLedger(Ledger):
         self._diary.note(session.date(), asset.sid, "rights", shares, -shares * float(action.rights_price))
 
     def _locked_until(self, row: int) -> dt.date:
-        """Return the day before a session, and the end of time for one the bundle does not reach."""
-        if row >= len(self._panels.days):
-            return dt.date.max
-        first: dt.date = self._panels.days[row].astype(dt.date)
-        return first - dt.timedelta(days=1)
+        """Return the day before a session, and the end of time for one nobody knows the day of."""
+        first = self._panels.day_of(row)
+        return first if first == dt.date.max else first - dt.timedelta(days=1)
 
     def _book(self, day: dt.date, sid: int, kind: str, shares: int, cash: Decimal) -> None:
         if cash or shares:

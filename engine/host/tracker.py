@@ -41,7 +41,7 @@ class AShareMetricsTracker(MetricsTracker):
         self._ledger = AShareLedger(
             self._sessions, kwargs["capital_base"], kwargs["data_frequency"], panels, settings, diary
         )
-        self._audit = Audit(panels, settings, kwargs["capital_base"]) if settings.audit else None
+        self._audit = Audit.of_run(panels, settings, kwargs["capital_base"]) if settings.audit else None
 
     @property
     def ledger(self) -> AShareLedger:

@@ -41,7 +41,7 @@ class Action:
     record : date
         Last day of entitlement, which decides the tax law.
     pay_row : int
-        Row of the session that pays the cash, at or beyond the number of sessions if that is later.
+        Row of the session that pays the cash; after the last session rows go on with those of the calendar.
     cash : Decimal
         CNY before tax.
     shares : Decimal

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine import calendar
 from engine.errors import NoBundle, OutsideData
 from engine.files import read_json
 from engine.panels.actions import Calendar
@@ -27,6 +28,8 @@ class Panels:
     ----------
     folder : Path
         The folder with the manifest.
+    until : date, optional
+        The last session that is shown: later ones, and what became known in them, are as if they were not there.
 
     Raises
     ------
@@ -34,15 +37,16 @@ class Panels:
         The folder is not there, not finished, or of another format.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, until: dt.date | None = None) -> None:
+        self.folder, self._until = folder, until
         try:
             self.manifest: dict[str, Any] = read_json(folder / "manifest.json")
         except FileNotFoundError:
             raise NoBundle(f"{folder} holds no panels", "there is no manifest", _INGEST) from None
         if self.manifest["format"] != FORMAT:
             raise NoBundle(f"{folder} has format {self.manifest['format']}", f"this version reads {FORMAT}", _INGEST)
-        self.days: npt.NDArray[np.datetime64] = np.load(folder / "sessions.npy")
+        days: npt.NDArray[np.datetime64] = np.load(folder / "sessions.npy")
+        self.days = days if until is None else days[days <= np.datetime64(until)]
         self._open: dict[str, npt.NDArray[Any]] = {}
 
     @property
@@ -58,12 +62,15 @@ class Panels:
     @cached_property
     def assets(self) -> tuple[Asset, ...]:
         """The assets in sid order."""
-        return tuple(Asset.from_json(sid, entry) for sid, entry in enumerate(read_json(self.folder / "assets.json")))
+        found = (Asset.from_json(sid, entry) for sid, entry in enumerate(read_json(self.folder / "assets.json")))
+        until = self._until
+        return tuple(found if until is None else (asset.known_on(until) for asset in found))
 
     @cached_property
     def actions(self) -> Calendar:
         """The corporate actions."""
-        return Calendar(np.load(self.folder / "actions.npy"))
+        table = np.load(self.folder / "actions.npy")
+        return Calendar(table[table["ex_row"] < len(self.days)])
 
     @cached_property
     def corrected_limits(self) -> npt.NDArray[np.int32]:
@@ -96,6 +103,14 @@ class Panels:
         """Return the row of the last session on or before a day (-1 if there is none)."""
         return int(np.searchsorted(self.days, np.datetime64(day, "D"), side="right")) - 1
 
+    def day_of(self, row: int) -> dt.date:
+        """Return the day of a row; rows after the last session go on with the calendar's, the end of time beyond it."""
+        if row < len(self.days):
+            return _as_date(self.days[row])
+        ahead = calendar.sessions()
+        at = int(np.searchsorted(ahead, self.days[-1])) + 1 + row - len(self.days)
+        return _as_date(ahead[at]) if at < len(ahead) else dt.date.max
+
     def field(self, name: str) -> npt.NDArray[Any]:
         """Return one panel, (sessions, assets), read-only, in the units of ``FIELDS``."""
         return self._array(name if name in FIELDS else _unknown(name))
@@ -125,7 +140,8 @@ class Panels:
 
     def _array(self, name: str) -> npt.NDArray[Any]:
         if name not in self._open:
-            self._open[name] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+            whole = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+            self._open[name] = whole[: len(self.days)] if name in FIELDS or name.startswith("index_") else whole
         return self._open[name]
 
     def _outside(self, session: pd.Timestamp) -> OutsideData:
@@ -137,6 +153,11 @@ class Panels:
 
 
 _INGEST = "Run `zipline ingest -b ashare`."
+
+
+def _as_date(day: np.datetime64) -> dt.date:
+    found: dt.date = day.astype(dt.date)
+    return found
 
 
 def _unknown(name: str) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,13 @@ class Asset:
         """Return the code in use on a day."""
         used = [code for code, since in self.codes if since <= day]
         return used[-1] if used else self.codes[0][0]
+
+    def known_on(self, day: dt.date) -> Asset:
+        """Return what was known of it on a day: later codes are not, nor that it will leave."""
+        codes = tuple(entry for entry in self.codes if entry[1] <= day) or self.codes[:1]
+        if self.delist_date is not None and self.delist_date > day:
+            return replace(self, codes=codes, delist_date=None, delisting=())
+        return self if codes == self.codes else replace(self, codes=codes)
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``assets.json`` holds of it."""

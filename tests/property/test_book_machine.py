@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from engine.execution.fills import Bar, Order, Outcome, Position, Terms, settle
 from engine.execution.holdings import Holdings
 from engine.market.actions import to_fen, whole_shares, withheld_at_payment
-from engine.paper.book import Book, Deposit, ExDividend, Filled, Left, Opened, Subscribed
+from engine.portfolio.book import Book, Deposit, ExDividend, Filled, Left, Opened, Subscribed
 from engine.settings import ExecutionSettings
 from engine.types import Board, Side
 

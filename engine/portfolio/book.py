@@ -14,6 +14,9 @@ from fractions import Fraction
 from engine.market.actions import due_at_sale, withheld_at_payment
 from engine.types import Side
 
+Stock = int | str
+"""How a stock is named: by any key that stays the same as long as the book lives."""
+
 
 @dataclass(frozen=True)
 class Deposit:
@@ -33,7 +36,7 @@ class Opened:
 class Filled:
     """A fill: its value and what it cost, fen."""
 
-    sid: int
+    stock: Stock
     side: Side
     shares: int
     value: int
@@ -44,7 +47,7 @@ class Filled:
 class ExDividend:
     """A stock goes ex: cash (CNY a share, paid on ``pay``) and new shares a share."""
 
-    sid: int
+    stock: Stock
     record: dt.date
     pay: dt.date
     cash: Fraction
@@ -56,7 +59,7 @@ class ExDividend:
 class Subscribed:
     """Rights taken up: shares for so much, fen, sellable after a day."""
 
-    sid: int
+    stock: Stock
     shares: int
     fen: int
     locked_until: dt.date
@@ -66,9 +69,9 @@ class Subscribed:
 class Left:
     """A stock left the market for so much cash, CNY a share, and so many shares of another."""
 
-    sid: int
+    stock: Stock
     cash: Fraction
-    into: int | None = None
+    into: Stock | None = None
     shares: Fraction = Fraction(0)
 
 
@@ -107,10 +110,10 @@ class Book:
         self.cash = 0
         self.day = dt.date.min
         self._tax = dividend_tax
-        self._purchases: dict[int, list[_Purchase]] = {}
+        self._purchases: dict[Stock, list[_Purchase]] = {}
         self._due: list[tuple[dt.date, int, int]] = []
         self._owed = 0
-        self._entitled: dict[int, int] = {}
+        self._entitled: dict[Stock, int] = {}
 
     def apply(self, event: Event) -> None:
         """Take one event in.
@@ -128,15 +131,15 @@ class Book:
                 self._pay()
             case Filled(side=Side.BUY):
                 self._spend(event.value + event.fees)
-                self._bring(event.sid, event.shares, self.day)
+                self._bring(event.stock, event.shares, self.day)
             case Filled():
                 self._sell(event)
             case ExDividend():
                 self._ex(event)
                 self._pay()
-            case Subscribed(sid, shares, fen, locked):
+            case Subscribed(stock, shares, fen, locked):
                 self._spend(fen)
-                self._bring(sid, shares, locked)
+                self._bring(stock, shares, locked)
             case Left():
                 self._leave(event)
 
@@ -146,47 +149,47 @@ class Book:
             self.apply(event)
         return self
 
-    def positions(self) -> dict[int, int]:
+    def positions(self) -> dict[Stock, int]:
         """Return the shares of every stock held."""
-        return {sid: self.held(sid) for sid in self._purchases}
+        return {stock: self.held(stock) for stock in self._purchases}
 
-    def held(self, sid: int) -> int:
+    def held(self, stock: Stock) -> int:
         """Return the shares held."""
-        return sum(purchase.shares for purchase in self._purchases.get(sid, ()))
+        return sum(purchase.shares for purchase in self._purchases.get(stock, ()))
 
-    def entitled(self, sid: int) -> int:
+    def entitled(self, stock: Stock) -> int:
         """Return the shares held when the session began: what its corporate actions go by."""
-        return self._entitled.get(sid, 0)
+        return self._entitled.get(stock, 0)
 
-    def sellable(self, sid: int) -> int:
+    def sellable(self, stock: Stock) -> int:
         """Return the shares that may be sold in the session."""
-        return sum(purchase.shares for purchase in self._purchases.get(sid, ()) if purchase.locked < self.day)
+        return sum(purchase.shares for purchase in self._purchases.get(stock, ()) if purchase.locked < self.day)
 
-    def net_value(self, prices: Mapping[int, int]) -> int:
+    def net_value(self, prices: Mapping[Stock, int]) -> int:
         """Return cash and holdings at these prices, fen."""
-        return self.cash + sum(shares * prices[sid] for sid, shares in self.positions().items())
+        return self.cash + sum(shares * prices[stock] for stock, shares in self.positions().items())
 
     def _spend(self, fen: int) -> None:
         if fen > self.cash:
             raise BookError(f"{fen} fen spent, {self.cash} are there")
         self.cash -= fen
 
-    def _bring(self, sid: int, shares: int, locked: dt.date) -> None:
-        self._purchases.setdefault(sid, []).append(_Purchase(shares, self.day, locked))
+    def _bring(self, stock: Stock, shares: int, locked: dt.date) -> None:
+        self._purchases.setdefault(stock, []).append(_Purchase(shares, self.day, locked))
 
     def _sell(self, event: Filled) -> None:
-        if event.shares > self.sellable(event.sid):
-            raise BookError(f"{event.shares} shares of {event.sid} sold, {self.sellable(event.sid)} may be")
+        if event.shares > self.sellable(event.stock):
+            raise BookError(f"{event.shares} shares of {event.stock} sold, {self.sellable(event.stock)} may be")
         due, open_shares = Fraction(0), event.shares
-        for purchase in self._purchases[event.sid]:
+        for purchase in self._purchases[event.stock]:
             if purchase.locked < self.day and open_shares:
                 taken = min(purchase.shares, open_shares)
                 due += taken * self._tax_a_share(purchase)
                 purchase.shares -= taken
                 open_shares -= taken
-        self._purchases[event.sid] = [purchase for purchase in self._purchases[event.sid] if purchase.shares]
-        if not self._purchases[event.sid]:
-            del self._purchases[event.sid]
+        self._purchases[event.stock] = [purchase for purchase in self._purchases[event.stock] if purchase.shares]
+        if not self._purchases[event.stock]:
+            del self._purchases[event.stock]
         self._spend(event.fees + _half_up(due * 100) - event.value)
 
     def _tax_a_share(self, purchase: _Purchase) -> Fraction:
@@ -196,17 +199,17 @@ class Book:
         )
 
     def _ex(self, event: ExDividend) -> None:
-        held = self.entitled(event.sid)
+        held = self.entitled(event.stock)
         withheld = 0
         if self._tax and held:
             withheld = _half_up(held * event.taxed * Fraction(withheld_at_payment(event.record)) * 100)
-            for purchase in self._purchases.get(event.sid, ()):
+            for purchase in self._purchases.get(event.stock, ()):
                 if purchase.day <= event.record:
                     purchase.dividends.append((event.record, event.taxed))
         self._due.append((event.pay, _half_up(held * event.cash * 100), withheld))
         new = int(held * event.shares)
         if new:
-            self._bring(event.sid, new, self.day - dt.timedelta(days=1))
+            self._bring(event.stock, new, self.day - dt.timedelta(days=1))
 
     def _pay(self) -> None:
         """Enter the dividends that are due, and take the tax withheld from them as far as the cash goes."""
@@ -217,8 +220,8 @@ class Book:
         self.cash, self._owed = self.cash - taken, self._owed - taken
 
     def _leave(self, event: Left) -> None:
-        held = self.held(event.sid)
-        self._purchases.pop(event.sid, None)
+        held = self.held(event.stock)
+        self._purchases.pop(event.stock, None)
         self.cash += _half_up(held * event.cash * 100)
         got = int(held * event.shares)
         if event.into is not None and got:
