@@ -52,6 +52,8 @@ class Reason(StrEnum):
     PARTICIPATION = "participation"
     STOP_ORDER = "stop_order"
     CANCELLED = "cancelled"
+    HALTED = "halted"
+    """The account takes no order of this side until somebody resumes it."""
     RUN_ENDED = "run_ended"
 
 

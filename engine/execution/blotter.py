@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ import pandas as pd
 from zipline.assets import Asset, Equity
 from zipline.finance.blotter import SimulationBlotter
 from zipline.finance.commission import NoCommission
+from zipline.finance.order import Order as ZiplineOrder
 from zipline.finance.slippage import LiquidityExceeded, NoSlippage
 from zipline.finance.transaction import Transaction, create_transaction
 
@@ -63,6 +64,34 @@ class OrderRow:
     reason: Reason
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """An order that no session has met yet.
+
+    Attributes
+    ----------
+    amount : int
+        Shares, a sale's negative.
+    limit : float or None
+        CNY.
+    capped, cap : bool, float or None
+        Whether the cap of one position binds it, and the cap in force when the last order was placed.
+    created : Timestamp
+        When it was placed.
+    cancelled : bool
+        The script has cancelled it since: it will be on record as such.
+    """
+
+    order_id: str
+    asset: Asset
+    amount: int
+    limit: float | None
+    capped: bool
+    created: pd.Timestamp
+    cancelled: bool = False
+    cap: float | None = None
+
+
 class AShareBlotter(SimulationBlotter):
     """Holds orders until the next bar, then lets ``fills.settle`` decide.
 
@@ -75,6 +104,13 @@ class AShareBlotter(SimulationBlotter):
     settings : ExecutionSettings
         Fill price, costs, cuts.
 
+    Attributes
+    ----------
+    rows : list of OrderRow
+        How every order ended.
+    halted : frozenset of Side
+        Sides of which no order is taken.
+
     Notes
     -----
     A script's ``set_commission`` replaces the account's commission, its ``set_slippage`` adds on top of the
@@ -85,9 +121,10 @@ class AShareBlotter(SimulationBlotter):
         super().__init__(equity_slippage=NoSlippage(), equity_commission=_AccountCommission())
         self.bars, self.settings = bars, settings
         self.rows: list[OrderRow] = []
+        self.halted: frozenset[Side] = frozenset()
         self._account: Account | None = None
         self._queue: list[str] = []
-        self._placed: Counter[dt.date] = Counter()
+        self._placed: Counter[str] = Counter()
         self._cap: float | None = None
         self._capped: set[str] = set()
 
@@ -106,21 +143,33 @@ class AShareBlotter(SimulationBlotter):
             self._capped.update(self._queue[first:])
 
     def order(self, asset: Asset, amount: int, style: Any, order_id: str | None = None) -> str | None:
-        """Place a day order for the next session; the id counts the orders of the session.
+        """Place a day order for the next session; its id is session, code and side, and a number from the second on.
 
-        Stop orders are refused at once: no daily bar says whether a stop was met before or after.
+        Stop orders are refused at once: no daily bar says whether a stop was met before or after. So are orders of a
+        side that is halted.
         """
-        session = self._session()
-        placed = super().order(asset, amount, style, order_id or f"{session:%Y%m%d}-{self._placed[session] + 1:05d}")
+        placed = super().order(asset, amount, style, order_id or self._next_id(asset, amount))
         if placed is None:
             return None
-        self._placed[session] += 1
-        if self.orders[placed].stop is not None:
-            self._record(Outcome(self._as_order(placed, session), 0, math.nan, Fees(), Reason.STOP_ORDER), placed, None)
-            self.reject(placed, Reason.STOP_ORDER)
+        refused = Reason.STOP_ORDER if self.orders[placed].stop is not None else self._halted(amount)
+        if refused is not None:
+            self._record(Outcome(self._as_order(placed, self._session()), 0, math.nan, Fees(), refused), placed, None)
+            self.reject(placed, refused)
         else:
             self._queue.append(placed)
         return placed
+
+    def _next_id(self, asset: Asset, amount: int) -> str:
+        session = self._session()
+        side = "B" if amount > 0 else "S"
+        base = f"{session:%Y%m%d}-{self._listing(asset).code_on(session)}-{side}"
+        if not amount:
+            return base  # zipline places none
+        self._placed[base] += 1
+        return base if self._placed[base] == 1 else f"{base}-{self._placed[base]}"
+
+    def _halted(self, amount: int) -> Reason | None:
+        return Reason.HALTED if (Side.BUY if amount > 0 else Side.SELL) in self.halted else None
 
     def get_transactions(self, bar_data: Any) -> tuple[list[Transaction], list[dict[str, Any]], list[Any]]:
         """Settle every order of the session before: each is filled or dies, with its reason on record."""
@@ -165,6 +214,36 @@ class AShareBlotter(SimulationBlotter):
                 order.amount += more if order.amount > 0 else -more
                 if order.limit is not None:
                     order.limit = round(order.limit / (1 + float(shares)), 2)
+
+    def waiting(self) -> list[Waiting]:
+        """Return the orders that the next session will meet, in the order they were placed."""
+        return [
+            Waiting(
+                one.id,
+                one.asset,
+                int(one.amount),
+                one.limit,
+                one.id in self._capped,
+                one.created,
+                not one.open,
+                self._cap,
+            )
+            for one in (self.orders[order_id] for order_id in self._queue)
+        ]
+
+    def restore(self, orders: Iterable[Waiting]) -> None:
+        """Take over orders of the session before, as if they had been placed here."""
+        for one in orders:
+            placed = ZiplineOrder(one.created, one.asset, one.amount, limit=one.limit, id=one.order_id)
+            self.orders[one.order_id] = placed
+            self._queue.append(one.order_id)
+            if one.cancelled:
+                placed.cancel()
+            else:
+                self.open_orders[one.asset].append(placed)
+            self._cap = one.cap
+            if one.capped:
+                self._capped.add(one.order_id)
 
     def unsettled(self) -> Iterator[OrderRow]:
         """Yield a row for each order that no session was left for."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -38,10 +38,20 @@ class Lot:
 
 
 class Holdings:
-    """The lots of an account, by asset."""
+    """The lots of an account, by asset.
 
-    def __init__(self) -> None:
-        self._lots: dict[int, list[Lot]] = defaultdict(list)
+    Parameters
+    ----------
+    lots : mapping of int to list of Lot, optional
+        What was held before, the oldest lot first.
+    """
+
+    def __init__(self, lots: Mapping[int, list[Lot]] | None = None) -> None:
+        self._lots: dict[int, list[Lot]] = defaultdict(list, lots or {})
+
+    def lots(self) -> Iterator[tuple[int, list[Lot]]]:
+        """Yield each asset with its lots."""
+        yield from self._lots.items()
 
     def add(self, sid: int, shares: int, acquired: dt.date, locked_until: dt.date | None = None) -> None:
         """Enter new shares; by default they are locked for the session they were acquired in (T+1)."""

@@ -20,6 +20,7 @@ from engine import settings as settings_module
 from engine.errors import EndOfDayDataRefused, OutsideData
 from engine.execution.blotter import AShareBlotter
 from engine.execution.holdings import Holdings
+from engine.host.audit import Audit
 from engine.host.portal import AShareDataPortal
 from engine.host.signals import Signals
 from engine.host.suspensions import Suspended
@@ -29,7 +30,7 @@ from engine.panels.reader import Panels
 from engine.pipeline.datasets import END_OF_DAY
 from engine.pipeline.loader import loaders
 from engine.report.runs import Diary, RunRecord, write_run
-from engine.settings import Settings
+from engine.settings import ExecutionSettings, Settings
 
 MORNING = dt.time(8, 45)
 
@@ -68,8 +69,15 @@ class AShareAlgorithm(TradingAlgorithm):
         The run reaches beyond the sessions of the bundle.
     """
 
-    def __init__(self, sim_params: Any, data_portal: AShareDataPortal, blotter: Any = None, **kwargs: Any) -> None:
-        settings, panels = settings_module.load(), data_portal.bars.panels
+    def __init__(
+        self,
+        sim_params: Any,
+        data_portal: AShareDataPortal,
+        blotter: Any = None,
+        settings: Settings | None = None,
+        **kwargs: Any,
+    ) -> None:
+        settings, panels = settings or settings_module.load(), data_portal.bars.panels
         shelf = Shelf(settings, panels)
         self.ashare = self._ashare = AShareContext(settings, shelf, _sids(panels), Signals(panels, settings, shelf))
         self._panels: Panels = panels
@@ -147,11 +155,12 @@ class AShareAlgorithm(TradingAlgorithm):
         return MinuteSimulationClock(sessions, closes, closes, mornings, minute_emission=False)
 
     def _create_metrics_tracker(self) -> AShareMetricsTracker:
-        parameters = self.sim_params
+        parameters, settings = self.sim_params, self._ashare.settings.execution
         return AShareMetricsTracker(
             self._diary,
             self._panels,
-            self._ashare.settings.execution,
+            settings,
+            self._create_audit(settings),
             trading_calendar=self.trading_calendar,
             first_session=parameters.start_session,
             last_session=parameters.end_session,
@@ -161,6 +170,9 @@ class AShareAlgorithm(TradingAlgorithm):
             asset_finder=self.asset_finder,
             metrics=self._metrics_set,
         )
+
+    def _create_audit(self, settings: ExecutionSettings) -> Audit | None:
+        return Audit.of_run(self._panels, settings, self.sim_params.capital_base) if settings.audit else None
 
 
 class _LedgerAccount:

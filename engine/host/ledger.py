@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +26,26 @@ from engine.report.runs import Diary
 from engine.settings import ExecutionSettings
 
 
+@dataclass(frozen=True)
+class Payable:
+    """A dividend that was earned and is not paid yet.
+
+    Attributes
+    ----------
+    day : date
+        The session whose open pays it.
+    sid : int
+        The stock.
+    gross, withheld : Decimal
+        CNY before tax, and the tax taken from it at once.
+    """
+
+    day: dt.date
+    sid: int
+    gross: Decimal
+    withheld: Decimal
+
+
 class AShareLedger(Ledger):
     """Keeps the lots beside zipline's positions and carries corporate actions out.
 
@@ -35,6 +57,13 @@ class AShareLedger(Ledger):
         Whether dividends are taxed and rights taken up.
     diary : Diary
         Where every action that touched a holding is noted.
+
+    Attributes
+    ----------
+    holdings : Holdings
+        The lots.
+    owed : list of (int, Decimal)
+        Tax no cash was there for: stock, CNY.
     """
 
     def __init__(
@@ -49,18 +78,27 @@ class AShareLedger(Ledger):
         super().__init__(sessions, capital, frequency)
         self.holdings = Holdings()
         self._panels, self._settings, self._diary = panels, settings, diary
-        self._owed: list[tuple[int, Decimal]] = []
-        self._payable: dict[int, list[tuple[int, Decimal, Decimal]]] = defaultdict(list)
+        self.owed: list[tuple[int, Decimal]] = []
+        self._payable: dict[dt.date, list[Payable]] = defaultdict(list)
+
+    def payable(self) -> Iterator[Payable]:
+        """Yield what is earned and not paid, in the order it was earned on each day."""
+        for day in sorted(self._payable):
+            yield from self._payable[day]
+
+    def owe(self, dividend: Payable) -> None:
+        """Note a dividend to be paid."""
+        self._payable[dividend.day].append(dividend)
 
     def process_dividends(self, next_session: pd.Timestamp, asset_finder: Any, adjustment_reader: Any) -> None:
         """Carry out the actions of a session before its open: dividends earned and paid, bonus shares, rights."""
         row = self._panels.row(next_session)
         held = {asset.sid: (asset, int(position.amount)) for asset, position in self.position_tracker.positions.items()}
-        self._pay(row, next_session.date())
+        self._pay(next_session.date())
         for action in self._panels.actions.on(row):
             if action.sid in held:
                 self._carry_out(action, *held[action.sid], next_session)
-                self._pay(row, next_session.date())
+                self._pay(next_session.date())
 
     def process_splits(self, splits: Any) -> None:
         """Do nothing: the bonus shares came with the actions of the session."""
@@ -99,22 +137,23 @@ class AShareLedger(Ledger):
         if into is not None and got:
             self._receive(into, got, cost, day)
 
-    def _pay(self, row: int, day: dt.date) -> None:
-        for sid, gross, withheld in self._payable.pop(row, []):
-            self._book(day, sid, "dividend", 0, gross)
-            self._owed.append((sid, withheld))
+    def _pay(self, day: dt.date) -> None:
+        for due in sorted(due for due in self._payable if due <= day):
+            for one in self._payable.pop(due):
+                self._book(day, one.sid, "dividend", 0, one.gross)
+                self.owed.append((one.sid, one.withheld))
         self._withhold(day)
 
     def _withhold(self, day: dt.date) -> None:
         """Take the tax that is owed as far as the cash goes; bonus shares alone bring none to pay theirs."""
         left = []
-        for sid, owed in self._owed:
+        for sid, owed in self.owed:
             cash = to_fen(Decimal(repr(float(self._portfolio.cash))))
             taken = min(owed, max(cash, Decimal(0)))
             self._book(day, sid, "tax_withheld", 0, -taken)
             if taken < owed:
                 left.append((sid, owed - taken))
-        self._owed = left
+        self.owed = left
 
     def _receive(self, asset: Asset, shares: int, cost: float, day: pd.Timestamp) -> None:
         before = self.position_tracker.positions.get(asset)
@@ -147,7 +186,8 @@ class AShareLedger(Ledger):
         """Owe a dividend to the holder of the record date, and note what tax will fall due."""
         taxed = action.cash + action.taxed_shares
         rate = withheld_at_payment(action.record) if self._settings.dividend_tax else Decimal(0)
-        self._payable[action.pay_row].append((action.sid, to_fen(held * action.cash), to_fen(held * taxed * rate)))
+        day = self._panels.day_of(action.pay_row)
+        self.owe(Payable(day, action.sid, to_fen(held * action.cash), to_fen(held * taxed * rate)))
         if self._settings.dividend_tax:
             self.holdings.entitle(action.sid, action.record, taxed)
 

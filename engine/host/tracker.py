@@ -32,16 +32,20 @@ class AShareMetricsTracker(MetricsTracker):
     panels : Panels
         The bundle.
     settings : ExecutionSettings
-        How actions are carried out, and whether a second book is kept.
+        How actions are carried out.
+    audit : Audit or None
+        The second book, where one is kept.
     """
 
-    def __init__(self, diary: Diary, panels: Panels, settings: ExecutionSettings, **kwargs: Any) -> None:
+    def __init__(
+        self, diary: Diary, panels: Panels, settings: ExecutionSettings, audit: Audit | None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.diary, self._panels = diary, panels
         self._ledger = AShareLedger(
             self._sessions, kwargs["capital_base"], kwargs["data_frequency"], panels, settings, diary
         )
-        self._audit = Audit.of_run(panels, settings, kwargs["capital_base"]) if settings.audit else None
+        self._audit = audit
 
     @property
     def ledger(self) -> AShareLedger:

@@ -1,1 +1,1 @@
-"""Paper trading: the journal's own view of an account."""
+"""Paper trading: one session at a time, everything of consequence in an append-only journal."""

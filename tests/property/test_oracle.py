@@ -251,7 +251,7 @@ def test_five_thousand_orders(seed: int):
 def test_every_end_occurs():
     ends = census(5, 5000)[1]
     reasons = {key.split()[1].rstrip(",") for key in ends}
-    assert reasons == {str(reason) for reason in Reason} - {"stop_order", "cancelled", "run_ended"}
+    assert reasons == {str(reason) for reason in Reason} - {"stop_order", "cancelled", "halted", "run_ended"}
 
 
 @pytest.mark.slow

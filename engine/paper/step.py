@@ -1,0 +1,273 @@
+"""One session of an account: settle what waits for it at its real bars, let the script decide, write everything down.
+
+Each session is a simulation of one day with zipline's own loop and a new algorithm, which takes over what the one of the session before
+left (``snapshot``, ``memory``). So a restart is no special case: it is what happens every day. The panels end
+with the session; what is known of later ones cannot be read.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from zipline.data.data_portal import DataPortal
+from zipline.finance.trading import SimulationParameters
+from zipline.pipeline.data import EquityPricing
+from zipline.pipeline.loaders import USEquityPricingLoader
+
+from engine import calendar
+from engine.errors import UsageError
+from engine.execution.blotter import AShareBlotter, OrderRow
+from engine.host.algorithm import AShareAlgorithm
+from engine.host.audit import Audit
+from engine.host.portal import AShareDataPortal
+from engine.host.tracker import AShareMetricsTracker
+from engine.model.shelf import Scored
+from engine.paper.memory import Memory
+from engine.paper.snapshot import FORMAT, Names, ledger_to_json, orders_from_json, orders_to_json, restore_ledger
+from engine.panels.bars import NoMinuteBars, PanelBarReader
+from engine.panels.bundle import Bundle
+from engine.panels.reader import Panels
+from engine.portfolio.book import Book
+from engine.portfolio.book import Event as BookEvent
+from engine.report.runs import Diary
+from engine.settings import ExecutionSettings, Settings
+from engine.types import Event, Side
+
+Json = dict[str, Any]
+
+_LATER = frozenset({"datetime", "metrics_tracker", "trading_client", "_benchmark", "risk_report", "_last_sync_time"})
+"""What zipline puts on an algorithm after it was made; the rest that appears there is the script's."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What an account brings into a session.
+
+    Attributes
+    ----------
+    script, file : str
+        The strategy's text, and the name it is known by.
+    capital : float
+        At the start, CNY.
+    settings : Settings
+        As they were when the account was made.
+    book : Book
+        The fold of the journal; it is taken on.
+    state : dict or None
+        What the session before wrote down; None on the first.
+    scored : sequence of Scored
+        What models said in the sessions whose returns are not known yet.
+    halted : frozenset of Side
+        Sides of which no order is taken.
+    """
+
+    script: str
+    file: str
+    capital: float
+    settings: Settings
+    book: Book
+    state: Json | None = None
+    scored: Sequence[Scored] = ()
+    halted: frozenset[Side] = frozenset()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a session came to.
+
+    Attributes
+    ----------
+    session : date
+        The session.
+    settled : list of OrderRow
+        How each order that met it ended, and orders that were refused when they were placed.
+    entered : list of BookEvent
+        What the book took in.
+    state : dict
+        What the next session begins with.
+    diary : Diary
+        Close, holdings, corporate actions, decisions, events, ICs.
+    scored : Scored or None
+        What the models said of the session.
+    models : list of str
+        Their ids.
+    orders : list of dict
+        What waits for the next session.
+    panels : Panels
+        The bundle as far as it was known.
+    """
+
+    session: dt.date
+    settled: list[OrderRow]
+    entered: list[BookEvent]
+    state: Json
+    diary: Diary
+    scored: Scored | None
+    models: list[str]
+    orders: list[Json]
+    panels: Panels = field(repr=False)
+
+
+class PaperAlgorithm(AShareAlgorithm):
+    """The algorithm of one session, begun where the one of the session before ended."""
+
+    def __init__(self, past: Past, names: Names, **kwargs: Any) -> None:
+        self._past, self._names = past, names
+        self._memory = Memory(lambda asset: names.code(asset.sid), names.asset)
+        self._globals: Json = {}
+        super().__init__(settings=past.settings, script=past.script, algo_filename=past.file, **kwargs)
+        assert isinstance(self.blotter, AShareBlotter)
+        self.blotter.halted = past.halted
+        self._ashare.models.scored.extend(past.scored)
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        """Run the script's ``initialize``, then put back what it remembered; its functions and pipelines are made anew."""
+        self._own = frozenset({"_own", *vars(self), *_LATER})
+        super().initialize(*args, **kwargs)
+        self._globals = self._remembered_globals()
+        state = self._past.state
+        if state is None:
+            return
+        for name in [name for name in vars(self) if name not in self._own]:
+            delattr(self, name)
+        for name, value in self._memory.decode(state["context"]).items():
+            setattr(self, name, value)
+        self._recorded_vars.update(self._memory.decode(state["recorded"]))
+        self.blotter.restore(orders_from_json(state["orders"], self._names))
+
+    def outcome(self) -> Done:
+        """Return what the session came to; to be called after its close.
+
+        Raises
+        ------
+        UsageError
+            The script keeps something on ``context``, or in a global, that the next session could not have.
+        """
+        kept = {name: value for name, value in vars(self).items() if name not in self._own}
+        closed, net = self._diary.closes[-1], self._diary.closes[-1][2]
+        orders = orders_to_json(self.blotter.waiting(), self._names)
+        tracker = self.metrics_tracker
+        state = {
+            "format": FORMAT,
+            "session": str(closed[0]),
+            "net_value": net,
+            "context": self._memory.encode(kept),
+            "recorded": self._memory.encode(self._recorded_vars),
+            "ledger": ledger_to_json(tracker.ledger, self._names),
+            "orders": orders,
+        }
+        self._require_globals_unchanged()
+        shelf = self._ashare.models
+        scored = shelf.scored[-1] if len(shelf.scored) > len(self._past.scored) else None
+        rows = list(self.blotter.rows)
+        return Done(
+            closed[0], rows, list(self._kept_book.taken), state, self._diary, scored, list(shelf.used), orders, self._panels
+        )
+
+    def _create_audit(self, settings: ExecutionSettings) -> Audit:
+        self._kept_book = Audit(self._panels, settings, self._past.book)
+        return self._kept_book
+
+    def _create_metrics_tracker(self) -> AShareMetricsTracker:
+        tracker = super()._create_metrics_tracker()
+        state = self._past.state
+        if state is not None:
+            restore_ledger(tracker.ledger, state["ledger"], self._names)
+            before = dt.date.fromisoformat(state["session"])
+            self._diary.closes.append((before, state["ledger"]["portfolio"]["cash"], state["net_value"]))
+        return tracker
+
+    def _remembered_globals(self) -> Json:
+        """Return the script's global values that could be written down, written down."""
+        found = {}
+        for name, value in self.namespace.items():
+            if not name.startswith("__") and not callable(value):
+                try:
+                    found[name] = self._memory.encode({name: value})[name]
+                except UsageError:
+                    continue
+        return found
+
+    def _require_globals_unchanged(self) -> None:
+        now = self._remembered_globals()
+        for name in sorted({*now, *self._globals}):
+            if now.get(name) != self._globals.get(name):
+                raise UsageError(
+                    f"the script changed its global {name}",
+                    "only what it keeps on context is there in the next session",
+                    f"Keep it as context.{name}.",
+                )
+
+
+def run_session(bundle: Bundle, past: Past, day: dt.date) -> Done:
+    """Run one session of an account.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        It must hold the day; nothing after it is read.
+    past : Past
+        What the account brings.
+    day : date
+        The session.
+
+    Raises
+    ------
+    UsageError
+        The script keeps what cannot be kept.
+    ProofFailed
+        The book of the journal and zipline's ledger differ.
+    """
+    panels = Panels(bundle.panels.folder, until=day)
+    names = Names(panels, bundle.asset_finder)
+    session = pd.Timestamp(day)
+    algorithm = PaperAlgorithm(
+        past,
+        names,
+        sim_params=SimulationParameters(session, session, calendar.calendar(), past.capital, data_frequency="daily"),
+        data_portal=_portal(bundle, panels),
+        get_pipeline_loader=_loaders(bundle, panels),
+        metrics_set=set(),
+        benchmark_returns=pd.Series(0.0, index=pd.DatetimeIndex([session])),
+        trading_calendar=calendar.calendar(),
+    )
+    stream = algorithm.get_generator()
+    try:
+        next(packet for packet in stream if "daily_perf" in packet)
+        return algorithm.outcome()
+    finally:
+        stream.close()
+
+
+def _portal(bundle: Bundle, panels: Panels) -> DataPortal:
+    bars, minutes = PanelBarReader(panels), NoMinuteBars(panels)
+    return AShareDataPortal(
+        bundle.asset_finder,
+        trading_calendar=calendar.calendar(),
+        first_trading_day=minutes.first_trading_day,
+        equity_minute_reader=minutes,
+        equity_daily_reader=bars,
+        adjustment_reader=bundle.adjustments,
+        future_minute_reader=minutes,
+        future_daily_reader=bars,
+    )
+
+
+def _loaders(bundle: Bundle, panels: Panels) -> Callable[[Any], Any]:
+    pricing = USEquityPricingLoader.without_fx(PanelBarReader(panels), bundle.adjustments)
+
+    def choose(column: Any) -> Any:
+        if column.unspecialize() in EquityPricing.columns:
+            return pricing
+        raise ValueError(f"no loader for the column {column}")
+
+    return choose
+
+
+def events_of(done: Done) -> Mapping[int, Event]:
+    """Return the session's events of risk and watch, numbered."""
+    return dict(enumerate(event for _, event in done.diary.events))
