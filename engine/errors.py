@@ -6,12 +6,14 @@
     ├── UsageError             exit 2   the command, a setting or a script asks for what cannot be
     │   ├── SettingsError               a setting is unknown or has an impossible value
     │   ├── WrongCalendar               the bundle was run under another exchange's calendar
+    │   ├── NoAccount                   there is no paper account of this name
     │   └── EndOfDayDataRefused         a script asks for today's close before today's open
     ├── DataNotFit             exit 3   the data cannot carry what was asked
     │   ├── BadInput                    a file handed to us: endpoint, column, value, key or date
     │   ├── Damaged                     a stored file is missing or altered
     │   ├── NoBundle                    nothing was ingested, or it is not ours
     │   ├── OutsideData                 a date before or after what the bundle or a rule table holds
+    │   ├── StaleData                   a session's data are missing, thin or repeated
     │   ├── NotEnoughHistory            a training window is shorter than it may be
     │   └── NoModel                     no usable model for a date
     ├── ProofFailed            exit 4   the product's check of itself failed
@@ -75,6 +77,10 @@ class EndOfDayDataRefused(UsageError):
     """A script's ``before_trading_start`` asks for data that exist only after the close."""
 
 
+class NoAccount(UsageError):
+    """There is no paper account of this name."""
+
+
 class DataNotFit(AshareError):
     """The data cannot carry what was asked."""
 
@@ -95,6 +101,10 @@ class NoBundle(DataNotFit):
 
 class OutsideData(DataNotFit):
     """A date lies before or after what the bundle, the calendar or a rule table holds."""
+
+
+class StaleData(DataNotFit):
+    """A session's data are missing, thin or repeated: nothing is decided on them."""
 
 
 class NotEnoughHistory(DataNotFit):

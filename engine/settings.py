@@ -251,6 +251,19 @@ class ExecutionSettings(Section):
         return self
 
 
+class PaperSettings(Section):
+    """Paper trading (SPEC 11)."""
+
+    ready: dt.time = dt.time(17, 30)
+    """When the vendor's tables of a session are expected, Shanghai time; before it nobody waits for them."""
+    daily_loss: Rate = 0.0
+    """Loss of one session, as a share of the net value before it, that stops the buys until somebody resumes; 0: none."""
+    model_days: int = Field(45, ge=1)
+    """Calendar days a model may be old: since the last close it knows."""
+    recheck: int = Field(20, ge=0)
+    """Past sessions whose prices are compared with the vendor's of today; the journal stands, differences are told."""
+
+
 class ReportSettings(Section):
     """What a run leaves behind."""
 
@@ -277,6 +290,7 @@ class Settings(BaseSettings):
     blacklist: BlacklistSettings = BlacklistSettings()
     watch: WatchSettings = WatchSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    paper: PaperSettings = PaperSettings()
     report: ReportSettings = ReportSettings()
 
     @classmethod
@@ -300,6 +314,11 @@ class Settings(BaseSettings):
     def models(self) -> Path:
         """The folder of the model registry."""
         return self.home / "models"
+
+    @property
+    def accounts(self) -> Path:
+        """The folder of the paper accounts."""
+        return self.home / "paper"
 
     @property
     def runs(self) -> Path:

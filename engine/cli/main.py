@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "engine.cli.backtest:report",
     "audit-design": "engine.cli.design:audit_design",
     "why": "engine.cli.backtest:why",
+    "paper": "engine.cli.paper:paper",
     "prove": "engine.cli.prove:prove",
     "rules": "engine.cli.prove:rules",
 }
@@ -58,6 +59,7 @@ _PURPOSE = {
     "report": "render a run's tear-sheet again",
     "audit-design": "how much hangs on each reading the design leaves open",
     "why": "why a run held a stock or did not",
+    "paper": "trade on paper, one session at a time",
     "prove": "the product checks itself",
     "rules": "the rules of a stock on a day, with their sources",
     "demo": "the whole chain on a synthetic market",

@@ -98,6 +98,11 @@ class Shelf:
         self.used: list[str] = []
         self.scored: list[Scored] = []
 
+    @property
+    def known_until(self) -> dt.date | None:
+        """The last day the oldest model consulted so far knows anything of, None where none was."""
+        return min((model.manifest.known_until for held in self._loaded.values() for model in held), default=None)
+
     def predict(self, day: dt.date, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Return what the models of a day's month say, averaged over their seeds: (n, 4) of features (n, 9).
 

@@ -67,6 +67,12 @@ class Panels:
         return tuple(found if until is None else (asset.known_on(until) for asset in found))
 
     @cached_property
+    def sids(self) -> dict[str, int]:
+        """The stock of each code it has, or had; where a code was used twice, of whoever had it first of all."""
+        every = {code: asset.sid for asset in self.assets for code, _ in asset.codes}
+        return every | {asset.codes[0][0]: asset.sid for asset in self.assets}
+
+    @cached_property
     def actions(self) -> Calendar:
         """The corporate actions."""
         table = np.load(self.folder / "actions.npy")

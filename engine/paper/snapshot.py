@@ -10,11 +10,9 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from zipline.assets import Asset, AssetFinder
 
-from engine import calendar
 from engine.errors import Damaged
 from engine.execution.blotter import Waiting
 from engine.execution.holdings import Holdings, Lot
@@ -158,9 +156,3 @@ def orders_from_json(values: list[Json], names: Names) -> list[Waiting]:
         for one in values
     ]
 
-
-def next_session(day: dt.date) -> dt.date | None:
-    """Return the session after a day, None where the calendar ends."""
-    known = calendar.sessions()
-    at = int(np.searchsorted(known, np.datetime64(day), side="right"))
-    return known[at].astype(dt.date) if at < len(known) else None

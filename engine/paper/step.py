@@ -1,14 +1,15 @@
 """One session of an account: settle what waits for it at its real bars, let the script decide, write everything down.
 
-Each session is a simulation of one day with zipline's own loop and a new algorithm, which takes over what the one of the session before
-left (``snapshot``, ``memory``). So a restart is no special case: it is what happens every day. The panels end
-with the session; what is known of later ones cannot be read.
+Each session is a simulation of one day with zipline's own loop and a new algorithm, which takes over what the one of
+the session before left (``snapshot``, ``memory``). So a restart is no special case: it is what happens every day. The
+panels end with the session; what is known of later ones cannot be read.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,34 @@ Json = dict[str, Any]
 
 _LATER = frozenset({"datetime", "metrics_tracker", "trading_client", "_benchmark", "risk_report", "_last_sync_time"})
 """What zipline puts on an algorithm after it was made; the rest that appears there is the script's."""
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Why an account takes no orders.
+
+    Attributes
+    ----------
+    what : str
+        ``buys`` or ``all``.
+    cause : str
+        Who stopped it: ``user`` or ``daily_loss``.
+    why : str
+        In words.
+    """
+
+    what: str
+    cause: str
+    why: str
+
+    @property
+    def sides(self) -> frozenset[Side]:
+        """The sides of which no order is taken."""
+        return HALTS[self.what]
+
+
+HALTS = {"buys": frozenset({Side.BUY}), "all": frozenset(Side)}
+"""What can be stopped."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +124,10 @@ class Done:
         What the models said of the session.
     models : list of str
         Their ids.
+    known_until : date or None
+        The last day the oldest of them knows anything of.
+    halts : list of Halt
+        What stopped the account at this close.
     orders : list of dict
         What waits for the next session.
     panels : Panels
@@ -108,6 +141,8 @@ class Done:
     diary: Diary
     scored: Scored | None
     models: list[str]
+    known_until: dt.date | None
+    halts: list[Halt]
     orders: list[Json]
     panels: Panels = field(repr=False)
 
@@ -119,6 +154,8 @@ class PaperAlgorithm(AShareAlgorithm):
         self._past, self._names = past, names
         self._memory = Memory(lambda asset: names.code(asset.sid), names.asset)
         self._globals: Json = {}
+        self._halts: list[Halt] = []
+        self._kept_book: Audit | None = None
         super().__init__(settings=past.settings, script=past.script, algo_filename=past.file, **kwargs)
         assert isinstance(self.blotter, AShareBlotter)
         self.blotter.halted = past.halted
@@ -163,10 +200,47 @@ class PaperAlgorithm(AShareAlgorithm):
         self._require_globals_unchanged()
         shelf = self._ashare.models
         scored = shelf.scored[-1] if len(shelf.scored) > len(self._past.scored) else None
-        rows = list(self.blotter.rows)
+        assert self._kept_book is not None
         return Done(
-            closed[0], rows, list(self._kept_book.taken), state, self._diary, scored, list(shelf.used), orders, self._panels
+            session=closed[0],
+            settled=list(self.blotter.rows),
+            entered=list(self._kept_book.taken),
+            state=state,
+            diary=self._diary,
+            scored=scored,
+            models=list(shelf.used),
+            known_until=shelf.known_until,
+            halts=self._halts,
+            orders=orders,
+            panels=self._panels,
         )
+
+    def handle_data(self, data: Any) -> None:
+        """Stop the buys after a loss that is too large, then let the script decide."""
+        self._check_loss(data)
+        super().handle_data(data)
+
+    def _check_loss(self, data: Any) -> None:
+        limit = self._past.settings.paper.daily_loss
+        if not limit:
+            return
+        before = self._diary.closes[-1][2] if self._diary.closes else self._past.capital
+        change = round(self._net_value(data) / before - 1, 12)
+        if change < -limit:
+            why = f"the session lost {-change:.2%}, more than {limit:.2%}"
+            self._halts.append(Halt("buys", "daily_loss", why))
+            self.blotter.halted |= self._halts[-1].sides
+            event = Event("daily_loss", why, change, -limit, "no buys until somebody resumes")
+            self._diary.events.append((self.get_datetime().date(), event))
+
+    def _net_value(self, data: Any) -> float:
+        """Return cash and holdings at the close; the portfolio is not asked, which would move its sums by a bit."""
+        ledger = self.metrics_tracker.ledger
+        worth = float(ledger._portfolio.cash)
+        for asset, held in ledger.position_tracker.positions.items():
+            price = float(data.current(asset, "price"))
+            worth += held.amount * (held.last_sale_price if math.isnan(price) else price)
+        return worth
 
     def _create_audit(self, settings: ExecutionSettings) -> Audit:
         self._kept_book = Audit(self._panels, settings, self._past.book)
@@ -266,8 +340,3 @@ def _loaders(bundle: Bundle, panels: Panels) -> Callable[[Any], Any]:
         raise ValueError(f"no loader for the column {column}")
 
     return choose
-
-
-def events_of(done: Done) -> Mapping[int, Event]:
-    """Return the session's events of risk and watch, numbered."""
-    return dict(enumerate(event for _, event in done.diary.events))

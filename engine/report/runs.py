@@ -223,7 +223,7 @@ def write_run(record: RunRecord, made: dt.datetime | None = None) -> Path:
             positions.write_parquet(beside / "positions.parquet")
             _actions(record).write_parquet(beside / "actions.parquet")
             if record.diary.decisions:
-                _decisions(record).write_parquet(beside / "decisions.parquet")
+                decisions_frame(record.diary.decisions, record.panels).write_parquet(beside / "decisions.parquet")
             if record.diary.decisions or record.diary.events:
                 _events(record).write_parquet(beside / "events.parquet")
             if record.diary.coefficients:
@@ -300,9 +300,9 @@ def _actions(record: RunRecord) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=ACTIONS, orient="row")
 
 
-def _decisions(record: RunRecord) -> pl.DataFrame:
+def decisions_frame(decisions: Sequence[Decided], panels: Panels) -> pl.DataFrame:
     """Return what was decided, a row a rebalance and member, best first."""
-    assets = record.panels.assets
+    assets = panels.assets
     frames = [
         pl.DataFrame(
             {
@@ -317,7 +317,7 @@ def _decisions(record: RunRecord) -> pl.DataFrame:
         .with_columns(pl.when(pl.col("score").is_not_null()).then("rank").alias("rank"))
         .select(pl.lit(one.session).alias("session"), pl.all())
         .sort("rank", "ts_code", nulls_last=True)
-        for one in record.diary.decisions
+        for one in decisions
     ]
     return pl.concat(frames)
 

@@ -1,0 +1,193 @@
+"""``ashare paper``: an account that trades on paper, one session at a time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.cli.common import DAY, show_table
+
+if TYPE_CHECKING:
+    from engine.paper.account import Account
+
+MOMENT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
+
+
+@click.group()
+def paper() -> None:
+    """Trade on paper: any strategy file, unchanged, one session a day."""
+
+
+@paper.command()
+@click.argument("name")
+@click.option("-f", "--file", "script", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--capital", type=click.FloatRange(min=1), default=1_000_000.0, show_default=True, help="CNY, to the fen."
+)
+@click.option("--first", type=DAY, help="First session; by default the newest at the first run.")
+def init(name: str, script: Path, capital: float, first: str | None) -> None:
+    """Make the account NAME: it keeps a copy of the strategy, and the settings as they are now."""
+    from engine import settings
+    from engine.paper.account import create
+
+    values = settings.load()
+    day = dt.date.fromisoformat(first) if first else None
+    account = create(values.accounts / name, script, round(capital * 100), values, day, "simulated")
+    click.echo(f"account {account.folder}. Next: ashare paper run {name}")
+
+
+@paper.command()
+@click.argument("name")
+@click.option("--sync/--no-sync", default=True, show_default=True, help="Bring lake and bundle up to date first.")
+@click.option("-b", "--bundle", default="ashare", show_default=True)
+@click.option("--now", type=MOMENT, help="Pretend it is this moment (YYYY-MM-DDTHH:MM, Shanghai): for trials on old data.")
+@click.pass_context
+def run(ctx: click.Context, name: str, sync: bool, bundle: str, now: dt.datetime | None) -> None:
+    """Run what is due: settle each session's orders at its real prices, decide, and leave the orders for the next.
+
+    To be run once a day after the vendor's data are there; missed sessions are caught up in order. A run that died
+    is simply run again.
+    """
+    from engine.host.registration import install
+    from engine.paper import cycle
+    from engine.paper.account import Account, changed, locked
+    from engine.panels.bundle import open_bundle
+
+    moment = _moment(now)
+    with locked(_folder(name)):
+        account = Account(_folder(name))
+        for key in changed(account):
+            click.echo(f"setting {key} was changed since; the account keeps its own", err=True)
+        if sync:
+            _sync(ctx, moment)
+        install()
+        ran = 0
+        for entry in cycle.run(account, open_bundle(bundle), moment):
+            ran += 1
+            click.echo(_line(entry))
+        if not ran:
+            click.echo(f"nothing is due: the last session was {account.now.last}")
+
+
+@paper.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def status(name: str, as_json: bool) -> None:
+    """Show an account: cash, holdings, orders that wait, what it is halted by."""
+    import json
+
+    from engine.paper.account import Account
+
+    account = Account(_folder(name))
+    found = _status(account)
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False))
+        return
+    for key in ("account", "strategy", "capital", "sessions", "last", "net value", "cash"):
+        click.echo(f"{key:<12}{found[key]}")
+    for halt in found["halts"]:
+        click.echo(f"halted      {halt['what']}: {halt['why']} ({halt['cause']})")
+    if found["holdings"]:
+        show_table(("holding", "shares"), [(code, f"{shares:,}") for code, shares in found["holdings"].items()])
+    if found["orders"]:
+        rows = [(one["ts_code"], one["side"], f"{one['shares']:,}") for one in found["orders"]]
+        show_table((f"order after {found['last']}", "side", "shares"), rows)
+
+
+@paper.command(name="list")
+def list_() -> None:
+    """List the accounts."""
+    from engine import settings
+    from engine.paper.account import Account
+    from engine.paper.journal import FILE
+
+    rows = []
+    for path in sorted(settings.load().accounts.glob(f"*/{FILE}")):
+        found = _status(Account(path.parent))
+        halted = ", ".join(halt["what"] for halt in found["halts"]) or "-"
+        rows.append((found["account"], found["strategy"], str(found["last"]), found["net value"], halted))
+    show_table(("account", "strategy", "last session", "net value", "halted"), rows)
+
+
+@paper.command()
+@click.argument("name")
+@click.option("--all", "everything", is_flag=True, help="Stop the sells too; by default only the buys.")
+@click.option("--why", default="by hand", show_default=True, help="Noted in the journal.")
+def halt(name: str, everything: bool, why: str) -> None:
+    """Stop an account: no buys, or no orders at all, until it is resumed. What waits for the next session is kept."""
+    from engine.paper.account import Account, locked
+
+    with locked(_folder(name)):
+        account = Account(_folder(name))
+        what = "all" if everything else "buys"
+        account.note("halted", {"what": what, "cause": "user", "why": why})
+    click.echo(f"{name} is halted ({what}). Next: ashare paper resume {name}")
+
+
+@paper.command()
+@click.argument("name")
+def resume(name: str) -> None:
+    """Lift every halt of an account, a daily loss limit's too."""
+    from engine.paper.account import Account, locked
+
+    with locked(_folder(name)):
+        account = Account(_folder(name))
+        lifted = [f"{halt.what} ({halt.cause})" for halt in account.now.halts]
+        if lifted:
+            account.note("resumed", {})
+    click.echo(f"{name}: lifted {', '.join(lifted)}" if lifted else f"{name} is not halted")
+
+
+def _status(account: Account) -> dict[str, Any]:
+    now, entries = account.now, account.now.sessions
+    last = entries[-1] if entries else None
+    return {
+        "account": account.name,
+        "strategy": now.created["strategy"],
+        "capital": f"{now.created['capital'] / 100:,.2f}",
+        "sessions": len(entries),
+        "last": last and last["session"],
+        "net value": f"{(last['net_value'] if last else now.created['capital']) / 100:,.2f}",
+        "cash": f"{now.book.cash / 100:,.2f}",
+        "halts": [{"what": halt.what, "cause": halt.cause, "why": halt.why} for halt in now.halts],
+        "holdings": {str(code): shares for code, shares in sorted(now.book.positions().items())},
+        "orders": last["orders"] if last else [],
+    }
+
+
+def _line(entry: dict[str, Any]) -> str:
+    """Return what happened in a session, in one line."""
+    filled = sum(1 for one in entry["settled"] if one["filled"])
+    rules = [event["rule"] for event in entry["events"]]
+    parts = [
+        f"net value {entry['net_value'] / 100:,.2f}",
+        f"cash {entry['cash'] / 100:,.2f}",
+        f"{filled} of {len(entry['settled'])} orders filled",
+        f"{len(entry['orders'])} for the next session",
+        *([f"events: {', '.join(dict.fromkeys(rules))}"] if rules else []),
+        *(f"halted: {halt['why']}" for halt in entry["halts"]),
+    ]
+    return f"{entry['session']}  {', '.join(parts)}"
+
+
+def _folder(name: str) -> Path:
+    from engine import settings
+
+    return settings.load().accounts / Path(name).name
+
+
+def _moment(now: dt.datetime | None) -> dt.datetime:
+    from engine import clock
+
+    return clock.now() if now is None else now.replace(tzinfo=clock.SHANGHAI)
+
+
+def _sync(ctx: click.Context, moment: dt.datetime) -> None:
+    """Run ``ashare data sync --build`` as the command does; the engine knows it by name only."""
+    entry = next(iter(entry_points(group="ashare.commands", name="data")))
+    group = entry.load()
+    ctx.invoke(group.commands["sync"], last=moment.date().isoformat(), and_build=True, label="", first=None)

@@ -1,0 +1,300 @@
+"""The daily cycle of an account: which sessions are due, whether they may be run, and what running one leaves behind.
+
+The order of things makes it safe to die anywhere: the files of a session are written whole, then one line of the
+journal makes it a fact, and only then does anything leave the house (tickets, messages), under names that can be given
+twice.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from engine import calendar
+from engine.errors import StaleData
+from engine.execution.blotter import OrderRow
+from engine.files import sha256_of, whole_folder, write_bytes
+from engine.host.audit import to_fen
+from engine.model.labels import lag
+from engine.model.shelf import OUTPUTS, Scored
+from engine.paper.account import STATE, Account
+from engine.paper.facts import event_to_json
+from engine.paper.gates import Refusal, refusals
+from engine.paper.journal import Entry
+from engine.paper.step import Done, Past, run_session
+from engine.panels.bundle import Bundle
+from engine.panels.reader import Panels
+from engine.portfolio.book import ExDividend
+from engine.report.runs import decisions_frame
+from engine.types import Side
+
+SCORES, DECISIONS = "scores.parquet", "decisions.parquet"
+CLOSE = dt.time(15, 0)
+
+
+def last_session(before: dt.datetime, at: dt.time) -> dt.date:
+    """Return the last session of which a time of day has passed."""
+    day = before.date() if before.time().replace(tzinfo=None) >= at else before.date() - dt.timedelta(days=1)
+    known = calendar.sessions()
+    found: dt.date = known[int(np.searchsorted(known, np.datetime64(day), side="right")) - 1].astype(dt.date)
+    return found
+
+
+def due(account: Account, bundle: Bundle, now: dt.datetime) -> list[dt.date]:
+    """Return the sessions that are to be run, in order.
+
+    Parameters
+    ----------
+    account : Account
+        The account.
+    bundle : Bundle
+        The newest data.
+    now : datetime
+        The present moment in Shanghai.
+
+    Raises
+    ------
+    StaleData
+        The clock and the data contradict each other.
+    """
+    closed, expected = last_session(now, CLOSE), last_session(now, account.settings.paper.ready)
+    held = bundle.panels.days[-1].astype(dt.date)
+    for what, day in (("the bundle", held), ("the account", account.now.last or dt.date.min)):
+        if day > closed:
+            raise StaleData(
+                f"the clock says {now:%Y-%m-%d %H:%M}",
+                f"{what} has {day} already, which has not closed",
+                "Set the clock right.",
+            )
+    last = account.now.last
+    if last is None:
+        named = account.now.created["first"]
+        start = dt.date.fromisoformat(named) if named else min(held, expected)
+    else:
+        start = last + dt.timedelta(days=1)
+    until = max(expected, held)
+    known = calendar.sessions()
+    wanted = known[(known >= np.datetime64(start)) & (known <= np.datetime64(until))]
+    return [day.astype(dt.date) for day in wanted]
+
+
+def run(account: Account, bundle: Bundle, now: dt.datetime) -> Iterator[Entry]:
+    """Run what is due, session by session, and yield each one's entry once it is a fact.
+
+    Parameters
+    ----------
+    account : Account
+        Its lock is held by the caller.
+    bundle : Bundle
+        The newest data.
+    now : datetime
+        The present moment in Shanghai.
+
+    Raises
+    ------
+    StaleData
+        The data of a session cannot carry a decision; the sessions before it stand.
+    NoModel
+        The strategy asks for a model that was never trained.
+    ProofFailed
+        The journal's book and zipline's ledger differ: the account is halted.
+    """
+    sessions = due(account, bundle, now)
+    if sessions:
+        note_repairs(account, bundle)
+    for day in sessions:
+        yield run_one(account, bundle, day)
+
+
+def run_one(account: Account, bundle: Bundle, day: dt.date) -> Entry:
+    """Run one session, and return its entry of the journal."""
+    _require(refusals_of(account, bundle, day))
+    done = run_session(bundle, _past(account, bundle.panels, day), day)
+    _require(_old_models(account, done))
+    facts = _facts(account, done)
+    facts["files"] = _write_files(account, done)
+    return account.note("session", facts)
+
+
+def refusals_of(account: Account, bundle: Bundle, day: dt.date) -> Iterator[Refusal]:
+    """Yield why a session may not be run."""
+    settings = account.settings
+    panels = Panels(bundle.panels.folder, until=day)
+    yield from refusals(panels, day, settings.data.coverage, settings.labels.index)
+    if day >= calendar.sessions()[-1].astype(dt.date):
+        mend = "Run `ashare data sync`, which brings the next year once the exchanges have published it."
+        yield Refusal(f"nobody knows the session after {day}", "the calendar ends with it", mend)
+
+
+def _require(found: Iterator[Refusal]) -> None:
+    for refusal in found:
+        raise StaleData(refusal.what, refusal.why, refusal.mend)
+
+
+def _old_models(account: Account, done: Done) -> Iterator[Refusal]:
+    known = done.known_until
+    if known is not None and (done.session - known).days > account.settings.paper.model_days:
+        age = f"it knows nothing after {known}, more than {account.settings.paper.model_days} days before {done.session}"
+        yield Refusal("the model is too old", age, f"Run `ashare train --start {done.session:%Y-%m}`.")
+
+
+def _past(account: Account, panels: Panels, day: dt.date) -> Past:
+    created = account.now.created
+    return Past(
+        script=account.script,
+        file=account.file,
+        capital=created["capital"] / 100,
+        settings=account.settings,
+        book=account.now.book,
+        state=account.state(),
+        scored=_matured(account, panels, day),
+        halted=account.now.halted,
+    )
+
+
+def _matured(account: Account, panels: Panels, day: dt.date) -> list[Scored]:
+    """Return what the models said in the session whose returns become known now; nothing else is asked for."""
+    row = panels.last_row_to(day) - lag(account.settings.labels)
+    decided = str(panels.days[row]) if row >= 0 else ""
+    for entry in account.now.sessions:
+        if entry["session"] == decided and SCORES in entry["files"]:
+            path = account.checked(account.session_folder(decided) / SCORES, entry["files"][SCORES])
+            frame = pl.read_parquet(path)
+            sids = np.array([panels.sids[code] for code in frame["code"]], dtype=np.int64)
+            return [(dt.date.fromisoformat(decided), sids, frame.select(OUTPUTS).to_numpy())]
+    return []
+
+
+def _facts(account: Account, done: Done) -> Entry:
+    """Return what the journal says of a session."""
+    panels, names = done.panels, [asset.codes[0][0] for asset in done.panels.assets]
+    traded = {names[panels.sids[row.ts_code]] for row in done.settled if row.session}
+    _, cash, net_value = done.diary.closes[-1]
+    held = {names[sid]: shares for _, sid, shares, *_ in done.diary.holdings}
+    return {
+        "session": str(done.session),
+        "data_id": panels.data_id,
+        "settled": [_settled(row) for row in done.settled],
+        "book": [event_to_json(event) for event in done.entered],
+        "cash": to_fen(cash),
+        "net_value": to_fen(net_value),
+        "positions": held,
+        "marks": _marks(panels, sorted({*held, *traded})),
+        "orders": [_ordered(panels, one) for one in done.orders],
+        "events": [_event(event) for day, event in done.diary.events],
+        "halts": [{"what": one.what, "cause": one.cause, "why": one.why} for one in done.halts],
+        "models": done.models,
+        "recorded": done.state["recorded"],
+    }
+
+
+def _settled(row: OrderRow) -> Entry:
+    price = None if row.price != row.price else row.price  # NaN where nothing was filled
+    return {
+        "order_id": row.order_id,
+        "decided": str(row.decided),
+        "session": row.session and str(row.session),
+        "ts_code": row.ts_code,
+        "side": str(row.side),
+        "requested": row.requested,
+        "filled": row.filled,
+        "price": price,
+        "commission": row.commission,
+        "stamp_duty": row.stamp_duty,
+        "transfer_fee": row.transfer_fee,
+        "reason": str(row.reason),
+    }
+
+
+def _ordered(panels: Panels, one: Entry) -> Entry:
+    """Return an order for the next session as people read it."""
+    day = panels.days[-1].astype(dt.date)
+    asset = panels.assets[panels.sids[one["code"]]]
+    side = Side.BUY if one["amount"] > 0 else Side.SELL
+    return {
+        "order_id": one["id"],
+        "ts_code": asset.code_on(day),
+        "side": str(side),
+        "shares": abs(one["amount"]),
+        "limit": one["limit"],
+        "reference": int(panels.field("last_close")[-1, asset.sid]),
+    }
+
+
+def _event(event: Any) -> Entry:
+    return {
+        "rule": event.rule,
+        "cause": event.cause,
+        "value": float(event.value),
+        "threshold": float(event.threshold),
+        "effect": event.effect,
+        "code": event.code,
+    }
+
+
+def _marks(panels: Panels, codes: list[str]) -> dict[str, list[int]]:
+    """Return open and close, fen, of what was held or ordered: what a later repair is found by."""
+    row = len(panels.days) - 1
+    opens, closes = panels.field("open")[row], panels.field("close")[row]
+    return {code: [int(opens[panels.sids[code]]), int(closes[panels.sids[code]])] for code in codes}
+
+
+def _write_files(account: Account, done: Done) -> dict[str, str]:
+    """Write the session's folder, whole, and return the hash of each file; what a dead process left is replaced."""
+    folder = account.session_folder(done.session)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with whole_folder(folder) as beside:
+        write_bytes(beside / STATE, json.dumps(done.state).encode())  # in the order the script has its keys in
+        if done.scored is not None:
+            scores_frame(done.scored, done.panels).write_parquet(beside / SCORES)
+        if done.diary.decisions:
+            decisions_frame(done.diary.decisions, done.panels).write_parquet(beside / DECISIONS)
+        return {path.name: sha256_of(path) for path in sorted(beside.iterdir())}
+
+
+def scores_frame(scored: Scored, panels: Panels) -> pl.DataFrame:
+    """Return what the models said of a session, a row a member, by first code."""
+    _, sids, values = scored
+    codes = [panels.assets[sid].codes[0][0] for sid in sids.tolist()]
+    return pl.DataFrame({"code": codes, **{name: values[:, at] for at, name in enumerate(OUTPUTS)}})
+
+
+def note_repairs(account: Account, bundle: Bundle) -> None:
+    """Compare the prices and dividends of past sessions with the vendor's of today, and enter what differs.
+
+    What was decided and filled stands: the journal wins.
+    """
+    panels = bundle.panels
+    count = account.settings.paper.recheck
+    told = {line for entry in account.journal.entries if entry["kind"] == "repaired" for line in entry["found"]}
+    found = []
+    entries = account.now.sessions
+    for at in range(max(len(entries) - count, 0), len(entries)):
+        held = entries[at - 1]["positions"] if at else {}
+        found += [line for line in _differences(entries[at], held, panels) if line not in told]
+    if found:
+        account.note("repaired", {"found": found})
+
+
+def _differences(entry: Entry, held: dict[str, int], panels: Panels) -> Iterator[str]:
+    day = entry["session"]
+    row = panels.first_row_from(day)
+    for code, (opened, closed) in entry["marks"].items():
+        sid = panels.sids[code]
+        for name, before in (("open", opened), ("close", closed)):
+            now = int(panels.field(name)[row, sid])
+            if now != before:
+                yield f"{day} {code}: {name} was {Decimal(before) / 100}, the vendor now says {Decimal(now) / 100}"
+    went = {event["stock"] for event in entry["book"] if event["kind"] == ExDividend.__name__}
+    for action in panels.actions.on(row):
+        code = panels.assets[action.sid].codes[0][0]
+        if code in held and code not in went and (action.cash or action.shares):
+            yield f"{day} {code}: it went ex, which was not known then; nothing was booked"
