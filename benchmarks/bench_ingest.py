@@ -155,7 +155,7 @@ def _stocks(codes: Any, listed: Any) -> pl.DataFrame:
     return pl.DataFrame({"ts_code": codes, "name": "某某", "list_status": "L", "list_date": listed})
 
 
-def put(append: Append, endpoint: str, stem: str, rows: pl.DataFrame, day: dt.date, restates: bool = False) -> None:
+def put(append: Append, endpoint: str, stem: str, rows: pl.DataFrame, day: dt.date) -> None:
     """Stage rows as an import would; columns they lack are null."""
     spec = ENDPOINTS[endpoint]
     columns = [
@@ -163,7 +163,7 @@ def put(append: Append, endpoint: str, stem: str, rows: pl.DataFrame, day: dt.da
         for name, dtype in spec.types.items()
     ]
     known = spec.known(day, "six_months").alias(KNOWN_AT)
-    append.add(spec, stem, rows.select(columns).with_columns(known), day, restates)
+    append.add(spec, stem, rows.select(columns).with_columns(known), day)
 
 
 def put_sessions(append: Append, stem: str, rows: pl.DataFrame, day: dt.date) -> None:

@@ -79,13 +79,13 @@ def rows(n: int, seed: int = SEED) -> pl.DataFrame:
     return frame.select(pl.Series("ts_code", codes(n))[names].alias("ts_code"), pl.all())
 
 
-def write_folder(n: int, folder: Path, seed: int = SEED) -> None:
+def write_folder(n: int, folder: Path) -> None:
     """Write the market as a Tushare-shaped folder.
 
     Every absent row after a stock's first is a suspension, the first bar is the listing, and every stock belongs
     to a main board: codes from 602000.SH on, a range no board uses, become 603000.SH and on, which keeps the order.
     """
-    market = rows(n, seed).with_columns(pl.col("ts_code").str.replace(r"^602(\d{3}\.SH)$", "603$1"))
+    market = rows(n).with_columns(pl.col("ts_code").str.replace(r"^602(\d{3}\.SH)$", "603$1"))
     market = market.with_columns(pl.col("date").dt.strftime("%Y%m%d").alias("trade_date")).drop("date")
     listed = market.group_by("ts_code", maintain_order=True).agg(pl.col("trade_date").first().alias("list_date"))
     key = ["ts_code", "trade_date"]

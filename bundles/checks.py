@@ -1117,9 +1117,7 @@ def _undated(lake: Lake, version: Version, endpoint: str) -> pl.DataFrame:
     return lake.frame(version, endpoint, list(ENDPOINTS[endpoint].types))
 
 
-def whole_lake(
-    lake: Lake, version: Version, today: dt.date | None = None, only: Sequence[str] | None = None
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def whole_lake(lake: Lake, version: Version, today: dt.date | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return (findings, shortfalls) of all that a lake holds, read a year at a time."""
     found, short, before = [], [], pl.DataFrame(schema=_BEFORE)
     undated = {name: _undated(lake, version, name) for name in version.parts if name not in BY_SESSION}
@@ -1129,7 +1127,7 @@ def whole_lake(
         if sessions is all_years[-1]:
             tables |= undated
         scene = Scene(tables, Context.of(lake, version, sessions, today=today, before=before))
-        found.append(_found(scene, only))
+        found.append(_found(scene))
         short.append(_shortfalls(scene, found[-1]))
         before = scene.last_bars()
     empty = pl.DataFrame(schema=FINDINGS)

@@ -222,8 +222,8 @@ def sessions() -> npt.NDArray[np.datetime64]:
     return known
 
 
-def is_session(day: dt.date) -> bool:
-    """Say whether the market was open on a day."""
+def next_session(day: dt.date) -> dt.date | None:
+    """Return the first session after a day; None where the calendar ends before it."""
     known = sessions()
-    at = int(np.searchsorted(known, np.datetime64(day)))
-    return at < len(known) and known[at] == np.datetime64(day)
+    after = int(np.searchsorted(known, np.datetime64(day), side="right"))
+    return known[after].item() if after < len(known) else None

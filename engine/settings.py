@@ -13,7 +13,8 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -331,13 +332,28 @@ class Settings(BaseSettings):
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
+def home_folder() -> Path:
     """Return ``ASHARE_HOME``, by default ``~/.ashare``."""
-    named = environ.get("ASHARE_HOME") or "~/.ashare"
+    named = os.environ.get("ASHARE_HOME") or "~/.ashare"
     try:
         return Path(named).expanduser().absolute()
     except RuntimeError as error:
         raise SettingsError(f"ASHARE_HOME {named} cannot be used", str(error), "Write the whole path.") from None
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the environment for the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def settings_file() -> Path | None:

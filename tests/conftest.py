@@ -6,6 +6,7 @@ import datetime as dt
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -14,6 +15,9 @@ from bundles.importer import import_folder
 from bundles.lake import Lake
 from engine import settings
 from tests.markets import Market
+
+if TYPE_CHECKING:
+    from engine.panels.bundle import Bundle
 
 FETCHED = dt.date(2027, 1, 4)
 
@@ -113,6 +117,22 @@ epochs = 2
 [selection]
 fraction = 0.2
 """
+
+
+@pytest.fixture(scope="session")
+def demo_samples(demo_home: Path) -> tuple[Bundle, settings.Settings, Path]:
+    """Return bundle, settings and folder of samples of the small demo market; the samples are made once."""
+    from engine.host.registration import install
+    from engine.model.samples import build_samples
+    from engine.panels.bundle import open_bundle
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASHARE_HOME", str(demo_home))
+        patch.setenv("ZIPLINE_ROOT", str(demo_home / "zipline"))
+        patch.chdir(demo_home)
+        install()
+        bundle, values = open_bundle(), settings.load()
+        return bundle, values, build_samples(bundle, values)
 
 
 @pytest.fixture

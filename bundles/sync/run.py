@@ -106,7 +106,7 @@ def sync(
         except DataNotFit:
             inbox.drop(question for question in [*asked, *more] if taking.is_suspect(question))
             raise
-        covered = _covered(append.base, asked, span, inbox)
+        covered = _covered(append.base, asked, span)
         notes = {**append.base.notes, "undated": _added(append.base.notes.get("undated", {}), synced.undated)}
         synced.version = append.commit(wish.label, notes, covered)
         inbox.clear()
@@ -200,9 +200,7 @@ def _disclosed(inbox: Inbox, asked: Sequence[Question], span: Span, account: Acc
     return sorted(set(rows.filter(came >= since)["ts_code"]))
 
 
-def _covered(
-    base: Version, asked: Sequence[Question], span: Span, inbox: Inbox
-) -> Mapping[str, tuple[dt.date, dt.date]]:
+def _covered(base: Version, asked: Sequence[Question], span: Span) -> Mapping[str, tuple[dt.date, dt.date]]:
     """Return what the vendor has been asked for by now, by endpoint."""
     covered = dict(base.covered)
     for name in dict.fromkeys(question.table for question in asked if question.table in ENDPOINTS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -311,9 +311,3 @@ NOT_COVERED = (dt.date.max, dt.date.min)
 def _read_parts(append: Append, name: str) -> pl.DataFrame | None:
     frames = [append.lake.part(part) for part in append.base.held_back.get(name, ())]
     return pl.concat(frames, how="diagonal") if frames else None
-
-
-def rows_by_endpoint(synced: Taken) -> Iterator[tuple[str, int, int, int]]:
-    """Yield each endpoint with its new, changed and late rows."""
-    for name, rows in synced.rows.items():
-        yield name, rows, synced.changed.get(name, 0), synced.late.get(name, 0)

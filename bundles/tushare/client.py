@@ -13,7 +13,6 @@ import contextlib
 import datetime as dt
 import json
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -122,15 +121,13 @@ class Client:
             self._pace.limit(name, min(calls_per_minute, entry.calls_per_minute or calls_per_minute) * quota_share)
 
     @classmethod
-    def from_settings(cls, settings: Settings, environ: Mapping[str, str] = os.environ, **more: Any) -> Client:
+    def from_settings(cls, settings: Settings, **more: Any) -> Client:
         """Return the client that settings and environment describe.
 
         Parameters
         ----------
         settings : Settings
             Section ``tushare``, and the home whose file may hold the token.
-        environ : mapping
-            Where the token is looked for first.
         **more
             Further arguments of the class.
 
@@ -141,7 +138,7 @@ class Client:
         """
         values = settings.tushare
         return cls(
-            read_token(settings.home, environ),
+            read_token(settings.home),
             values.base_url,
             calls_per_minute=values.calls_per_minute,
             quota_share=values.quota_share,

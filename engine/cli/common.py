@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -77,6 +79,15 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
+
+
+def finite(value: Any) -> Any:
+    """Return a nested value with None for each number that is none: JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: finite(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [finite(below) for below in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -25,14 +25,13 @@ def audit_design(start: str, end: str, strategy: Path | None, bundle: str, capit
     One table says how much each moves return, Sharpe ratio and drawdown. It is no search for the best one: defaults
     are settled beforehand.
     """
-    from engine import settings as settings_module
     from engine.cli.backtest import run
     from engine.errors import NoModel
-    from engine.prove.lookahead import environment
     from engine.report.design import READINGS, Moved, moved, table
+    from engine.settings import environment, load
 
     in_order(start, end)
-    values = settings_module.load()
+    values = load()
     script = strategy or Path(str(resources.files("strategies") / "momentum_dnn.py"))
     readings = [reading for reading in READINGS if not reading.in_force(values)]
     found: list[Moved] = []

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from rich.table import Table
 
+from engine.cli.common import finite
 from engine.model.evaluate import NETWORK, RANKINGS, Series, difference
 from engine.model.ic import Mean
 
+Shown = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+"""Title, head and rows."""
 Days = npt.NDArray[np.datetime64]
 WHOLE = "all"
 
@@ -25,21 +27,17 @@ def _years(one: Series, days: Days) -> Iterator[tuple[str, npt.NDArray[np.bool_]
     yield WHOLE, np.ones(len(years), dtype=bool)
 
 
-def tables(series: Sequence[Series], days: Days, overlap: int) -> Iterator[Table]:
+def tables(series: Sequence[Series], days: Days, overlap: int) -> Iterator[Shown]:
     """Yield a table a measure: a row a year and one of all sessions, a column a model, means with 95 % intervals."""
     for measure in (*RANKINGS, "accuracy"):
         those = [one for one in series if one.measure == measure]
         what = "accuracy" if measure == "accuracy" else f"rank IC, ranked by {measure}"
         title = f"Out of sample, {what}: mean ± half of its 95 % interval, * where that excludes 0"
-        table = Table(title=title, title_justify="left")
-        table.add_column("year")
-        table.add_column("sessions", justify="right")
-        for one in those:
-            table.add_column(one.model, justify="right")
-        for year, at in _years(those[0], days):
-            cells = [_shown(one.mean(overlap, at), measure == "accuracy") for one in those]
-            table.add_row(year, f"{int(at.sum()):,}", *cells, end_section=year != WHOLE and bool(at[-1]))
-        yield table
+        rows = [
+            (year, f"{int(at.sum()):,}", *(_shown(one.mean(overlap, at), measure == "accuracy") for one in those))
+            for year, at in _years(those[0], days)
+        ]
+        yield title, ("year", "sessions", *(one.model for one in those)), rows
 
 
 def _shown(mean: Mean, share: bool) -> str:
@@ -83,15 +81,7 @@ def frame(series: Sequence[Series], days: Days) -> pl.DataFrame:
 def as_document(series: Sequence[Series], days: Days, overlap: int) -> list[dict[str, Any]]:
     """Return the tables for machines; what is not defined is null."""
     return [
-        {
-            "model": one.model,
-            "measure": one.measure,
-            "period": period,
-            **{
-                key: value if not isinstance(value, float) or np.isfinite(value) else None
-                for key, value in one.mean(overlap, at).as_dict().items()
-            },
-        }
+        {"model": one.model, "measure": one.measure, "period": period, **finite(one.mean(overlap, at).as_dict())}
         for one in series
         for period, at in _years(one, days)
     ]

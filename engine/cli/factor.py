@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.cli.common import DAY, in_order, progress_bar, require_folder, show_table
+from engine.cli.common import DAY, finite, in_order, progress_bar, require_folder, show_table
 from engine.errors import OutsideData
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def information_coefficients(
     if as_json:
         about = {"from": start, "to": end, "sessions": last - first + 1, "data_id": opened.panels.data_id}
         about |= {"label_horizon": label_horizon, "index": values.labels.index, "quantiles": quantiles}
-        click.echo(json.dumps(_finite({**about, "factors": shown})))
+        click.echo(json.dumps(finite({**about, "factors": shown})))
         return
     _show_factors(shown)
     _show_coefficients(shown, label_horizon)
@@ -157,15 +157,6 @@ def _require_a_window(panels: Panels, first: int, shortest: int) -> None:
             f"one over {shortest} sessions ends {shortest + 1} after the decision, and the bundle on {panels.days[-1]}",
             "Choose an earlier first day, or a shorter one of --horizons.",
         )
-
-
-def _finite(value: Any) -> Any:
-    """Return a nested value with null for each number that is none."""
-    if isinstance(value, dict):
-        return {key: _finite(below) for key, below in value.items()}
-    if isinstance(value, list):
-        return [_finite(below) for below in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(value: float, form: str) -> str:

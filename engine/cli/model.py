@@ -12,6 +12,9 @@ import click
 
 if TYPE_CHECKING:
     from engine.model.registry import Entry
+    from engine.model.samples import Samples
+    from engine.panels.bundle import Bundle
+    from engine.settings import Settings
 
 
 @click.command()
@@ -34,8 +37,8 @@ def train(start: str, end: str, seeds: int | None, device: str, bundle: str, job
     from engine.host.registration import install
     from engine.model.device import device_of
     from engine.model.labels import labels
-    from engine.model.months import Wanted, cores, train_models, wanted_models
-    from engine.model.samples import Samples, build_samples, chunks_of
+    from engine.model.months import Wanted, train_models, wanted_models
+    from engine.model.processes import cores
     from engine.model.windows import months
     from engine.panels.bundle import open_bundle
 
@@ -44,9 +47,7 @@ def train(start: str, end: str, seeds: int | None, device: str, bundle: str, job
     opened, served = open_bundle(bundle), values.prediction.seeds
     if seeds is not None:
         values = values.model_copy(update={"prediction": values.prediction.model_copy(update={"seeds": seeds})})
-    with progress_bar("samples", chunks_of(opened)) as advance:
-        folder = build_samples(opened, values, advance)
-    samples = Samples.open(folder)
+    folder, samples = _samples(opened, values)
     sought = wanted_models(wanted, opened, samples, values)
     losses = labels(opened.panels, values.labels).total_losses
     codes = sorted({opened.panels.assets[sid].ts_code for _, sid in losses})
@@ -64,6 +65,16 @@ def train(start: str, end: str, seeds: int | None, device: str, bundle: str, job
             f"A run asks {served} network{'s' if served > 1 else ''} a month: set prediction.seeds ="
             f" {values.prediction.seeds} in ashare.toml to use these."
         )
+
+
+def _samples(bundle: Bundle, settings: Settings) -> tuple[Path, Samples]:
+    """Return the samples of a bundle and their folder; they are made where they are not there, with a bar."""
+    from engine.cli.common import progress_bar
+    from engine.model.samples import Samples, build_samples, chunks_of
+
+    with progress_bar("samples", chunks_of(bundle)) as advance:
+        folder = build_samples(bundle, settings, advance)
+    return folder, Samples.open(folder)
 
 
 class InOrder:
@@ -229,17 +240,14 @@ def evaluate(
     start: str, end: str, baselines: bool, bundle: str, jobs: int | None, out: Path | None, as_json: bool
 ) -> None:
     """Show how the models did on the months they served, beside plain baselines trained on the same windows."""
-    from rich.console import Console
-
     from engine import settings
-    from engine.cli.common import progress_bar, require_folder
+    from engine.cli.common import progress_bar, require_folder, show_table
     from engine.cli.evaluation import as_document, frame, tables, verdicts
     from engine.host.registration import install
     from engine.model import evaluate as judging
     from engine.model.baselines import BASELINES
     from engine.model.labels import lag
-    from engine.model.months import cores
-    from engine.model.samples import Samples, build_samples, chunks_of
+    from engine.model.processes import cores
     from engine.model.windows import months
     from engine.panels.bundle import open_bundle
 
@@ -247,9 +255,7 @@ def evaluate(
         require_folder(out)
     install()
     values, wanted, opened = settings.load(), list(months(start, end)), open_bundle(bundle)
-    with progress_bar("samples", chunks_of(opened)) as advance:
-        folder = build_samples(opened, values, advance)
-    samples = Samples.open(folder)
+    folder, samples = _samples(opened, values)
     served = judging.served_months(wanted, opened, samples, values)
     said = {judging.NETWORK: judging.network_answers(served, opened.panels, samples, values)}
     if baselines:
@@ -265,7 +271,9 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(as_document(series, days, overlap), indent=1))
         return
-    for table in tables(series, days, overlap):
-        Console().print(table)
+    for title, head, rows in tables(series, days, overlap):
+        click.echo(title)
+        show_table(head, rows)
+        click.echo()
     for line in verdicts(series, overlap):
         click.echo(line)

@@ -197,7 +197,7 @@ class _LedgerAccount:
 
 
 def _sids(panels: Panels) -> dict[str, int]:
-    return {asset.codes[0][0]: asset.sid for asset in panels.assets}
+    return {asset.first_code: asset.sid for asset in panels.assets}
 
 
 def uses_end_of_day_data(pipeline: Any) -> bool:

@@ -47,14 +47,14 @@ def today(context: Any) -> dt.date:
 
 def code_of(context: Any, asset: Asset) -> str:
     """Return the first code of an asset."""
-    code: str = context._panels.assets[asset.sid].codes[0][0]
+    code: str = context._panels.assets[asset.sid].first_code
     return code
 
 
 def account_of(context: Any, data: Any) -> Account:
     """Return what is held at the close."""
     positions = context.portfolio.positions
-    ahead = _next_session(today(context))
+    ahead = calendar.next_session(today(context)) or today(context) + dt.timedelta(days=1)
     sellable = context.metrics_tracker.ledger.holdings.sellable
     held = {
         code_of(context, asset): Holding(
@@ -74,17 +74,11 @@ def _price(data: Any, asset: Asset, position: Any) -> float:
     return float(position.last_sale_price) if math.isnan(price) else price
 
 
-def _next_session(day: dt.date) -> dt.date:
-    days = calendar.sessions()
-    after = int(np.searchsorted(days, np.datetime64(day), side="right"))
-    return days[after].item() if after < len(days) else day + dt.timedelta(days=1)
-
-
 def went_ex(context: Any) -> dict[str, Ex]:
     """Return what went ex at the open, a share, by code; several actions of one stock are added up."""
     found: dict[str, Ex] = {}
     for action in context._panels.actions.on(_row(context)):
-        code = context._panels.assets[action.sid].codes[0][0]
+        code = context._panels.assets[action.sid].first_code
         before = found.get(code, Ex())
         rights, price = float(action.rights), float(action.rights_price)
         found[code] = Ex(
@@ -149,7 +143,7 @@ def matured(context: Any, waiting: Iterable[dt.date]) -> dict[dt.date, dict[str,
             excess = labels(panels, settings, decided, 1).excess[0]
             up = classes(excess, settings) == UP
             labelled = np.flatnonzero(np.isfinite(excess)).tolist()
-            found[session] = {panels.assets[sid].codes[0][0]: bool(up[sid]) for sid in labelled}
+            found[session] = {panels.assets[sid].first_code: bool(up[sid]) for sid in labelled}
     return found
 
 

@@ -32,11 +32,6 @@ def standing_of(name: str) -> Standing:
     return Standing.SHARE_REFORM if name.startswith("S") else Standing.ORDINARY
 
 
-def is_risk_warned(name: str) -> bool:
-    """Say whether a stock's name of the day marks special treatment or a delisting period (SPEC 13.5)."""
-    return standing_of(name) in (Standing.RISK_WARNED, Standing.DELISTING_PERIOD)
-
-
 def limit_percent(board: Board, standing: Standing, day: dt.date) -> int:
     """Return the limit of an ordinary session in percent of the previous close.
 

@@ -6,9 +6,7 @@ of means are Newey-West's with a lag of at least the overlap (SPEC 13.14).
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +16,12 @@ import numpy.typing as npt
 from engine.errors import OutsideData
 from engine.model.baselines import BASELINES, answers
 from engine.model.ic import Mean, mean_with_interval, rank_ic
-from engine.model.labels import classes, lag
+from engine.model.labels import classes
+from engine.model.months import windows_of
+from engine.model.processes import in_processes
 from engine.model.samples import Samples
 from engine.model.shelf import Shelf
-from engine.model.windows import Window, window
+from engine.model.windows import Window
 from engine.panels.bundle import Bundle
 from engine.panels.reader import Panels
 from engine.settings import Settings
@@ -61,12 +61,10 @@ def served_months(months: Sequence[str], bundle: Bundle, samples: Samples, setti
     NotEnoughHistory, OutsideData
         A month cannot be trained on this bundle, or none of them has a label yet.
     """
-    days, first, step = bundle.panels.days, int(samples.rows[0]), lag(settings.labels)
-    found = []
-    for month in months:
-        made = window(month, days, first, step, settings.model)
+    in_months, found = bundle.panels.days.astype("datetime64[M]"), []
+    for made in windows_of(months, bundle, samples, settings):
         begin = made.known_until + 1
-        end = int(np.searchsorted(days.astype("datetime64[M]"), np.datetime64(month), side="right")) - 1
+        end = int(np.searchsorted(in_months, np.datetime64(made.month), side="right")) - 1
         part = samples.between(begin, end)
         if part.stop > part.start:
             found.append(Served(made, begin, end, part))
@@ -113,20 +111,15 @@ def baseline_answers(
     progress : callable
         Called once a month and baseline.
     """
-    wanted = [(name, one) for name in BASELINES for one in served]
+    pieces = {
+        (name, one.window.month): (folder, one.window, (one.first, one.last), name, settings)
+        for name in BASELINES
+        for one in served
+    }
     files: dict[tuple[str, str], Path] = {}
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        tasks = {
-            pool.submit(answers, folder, one.window, (one.first, one.last), name, settings): (name, one.window.month)
-            for name, one in wanted
-        }
-        try:
-            for task in as_completed(tasks):
-                files[tasks[task]] = task.result()
-                progress()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for key, file in in_processes(answers, pieces, jobs):
+        files[key] = file
+        progress()
     return {
         name: np.concatenate([np.load(files[name, one.window.month]) for one in served]).astype(np.float64)
         for name in BASELINES

@@ -6,16 +6,14 @@ many there are. On a CUDA device: one process, every network that is missing in 
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.model import registry
 from engine.model.labels import lag
+from engine.model.processes import in_processes
 from engine.model.samples import Samples, Split
 from engine.model.windows import Window, window
 from engine.panels.bundle import Bundle
@@ -41,6 +39,18 @@ class Wanted:
         return f"{self.window.month} seed {self.seed}"
 
 
+def windows_of(months: Sequence[str], bundle: Bundle, samples: Samples, settings: Settings) -> list[Window]:
+    """Return the window of each month.
+
+    Raises
+    ------
+    NotEnoughHistory, OutsideData
+        A month cannot be trained on this bundle.
+    """
+    first, step = int(samples.rows[0]), lag(settings.labels)
+    return [window(month, bundle.panels.days, first, step, settings.model) for month in months]
+
+
 def wanted_models(months: Sequence[str], bundle: Bundle, samples: Samples, settings: Settings) -> list[Wanted]:
     """Return the models of the months, ``prediction.seeds`` each.
 
@@ -49,8 +59,7 @@ def wanted_models(months: Sequence[str], bundle: Bundle, samples: Samples, setti
     NotEnoughHistory, OutsideData
         A month cannot be trained on this bundle.
     """
-    first, step = int(samples.rows[0]), lag(settings.labels)
-    windows = [window(month, bundle.panels.days, first, step, settings.model) for month in months]
+    windows = windows_of(months, bundle, samples, settings)
     seeds = range(settings.model.seed, settings.model.seed + settings.prediction.seeds)
     return [Wanted(one, seed) for one in windows for seed in seeds]
 
@@ -91,7 +100,7 @@ def train_models(
             missing.append(one)
         else:
             done(one, found, False)
-    together = _in_processes if device.type == "cpu" else _in_stacks
+    together = _one_a_process if device.type == "cpu" else _in_stacks
     for one, entry in together(missing, bundle, folder, settings, jobs, device) if missing else ():
         done(one, entry, True)
 
@@ -99,7 +108,7 @@ def train_models(
 Finished = Iterator[tuple[Wanted, registry.Entry]]
 
 
-def _in_processes(
+def _one_a_process(
     missing: Sequence[Wanted], bundle: Bundle, folder: Path, settings: Settings, jobs: int, device: torch.device
 ) -> Finished:
     if min(jobs, len(missing)) == 1:
@@ -109,15 +118,9 @@ def _in_processes(
             for one in missing:
                 yield one, _train([one], bundle.folder, folder, settings, device)[0]
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(missing)), context, initializer=_in_a_worker) as pool:
-        tasks = {pool.submit(_train, [one], bundle.folder, folder, settings, device): one for one in missing}
-        try:
-            for task in as_completed(tasks):
-                yield tasks[task], task.result()[0]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pieces = {one: ([one], bundle.folder, folder, settings, device) for one in missing}
+    for one, (entry,) in in_processes(_train, pieces, min(jobs, len(missing)), _in_a_worker):
+        yield one, entry
 
 
 def _in_stacks(
@@ -150,8 +153,3 @@ def _train(
         write_curves(settings.home / "curves" / f"{one.window.month}-seed-{one.seed}", trained)
         entries.append(registry.save(settings.models, trained, one.window, panels, settings, one.seed))
     return entries
-
-
-def cores() -> int:
-    """Return the processors this process may use."""
-    return len(os.sched_getaffinity(0))

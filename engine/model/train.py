@@ -43,12 +43,8 @@ class Trained:
         Of the training labels; the regression head speaks in these units.
     samples : tuple of int
         Of training and validation.
-    epochs : int
-        Run until patience ended.
     best_epoch : int
         The one kept, counted from 1.
-    validation_loss, validation_accuracy : float
-        At the best epoch.
     history : tuple of Epoch
         Of every epoch.
     """
@@ -57,11 +53,23 @@ class Trained:
     excess_mean: float
     excess_sd: float
     samples: tuple[int, int]
-    epochs: int
     best_epoch: int
-    validation_loss: float
-    validation_accuracy: float
-    history: tuple[Epoch, ...] = ()
+    history: tuple[Epoch, ...]
+
+    @property
+    def epochs(self) -> int:
+        """How many were run until patience ended."""
+        return len(self.history)
+
+    @property
+    def validation_loss(self) -> float:
+        """At the best epoch."""
+        return self.history[self.best_epoch - 1].validation_loss
+
+    @property
+    def validation_accuracy(self) -> float:
+        """At the best epoch."""
+        return self.history[self.best_epoch - 1].validation_accuracy
 
 
 @dataclass
@@ -102,13 +110,7 @@ class _Data:
     excess: Tensor
 
 
-def train(
-    splits: Sequence[Split],
-    seeds: Sequence[int],
-    settings: Settings,
-    device: torch.device,
-    progress: Callable[[int], None] = lambda epoch: None,
-) -> list[Trained]:
+def train(splits: Sequence[Split], seeds: Sequence[int], settings: Settings, device: torch.device) -> list[Trained]:
     """Train one network a split and seed, all at once.
 
     Parameters
@@ -121,8 +123,6 @@ def train(
         Model and labels.
     device : torch.device
         Where.
-    progress : callable
-        Told each finished epoch, counted from 1.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def train(
     stack = Stack(seeds, device)
     optimiser = torch.optim.AdamW(stack.parameters, lr=of.learning_rate, weight_decay=of.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=of.epochs)
-    for epoch in range(1, of.epochs + 1):
+    for _ in range(of.epochs):
         alive = [at for at, task in enumerate(tasks) if not task.has_stopped(of.patience)]
         if not alive:
             break
@@ -145,7 +145,6 @@ def train(
         for at in alive:
             loss, accuracy = _validate(stack, at, tasks[at], of.mse_weight)
             tasks[at].take(Epoch(losses[at], loss, accuracy, rate), lambda at=at: stack.state(at))  # type: ignore[misc]
-        progress(epoch)
     return [_finished(task) for task in tasks]
 
 
@@ -255,15 +254,5 @@ def _finished(task: _Task) -> Trained:
     network = AttentionNetwork()
     network.load_state_dict(task.best)
     network.eval()
-    best = task.history[task.best_epoch - 1]
-    return Trained(
-        network,
-        task.mean,
-        task.sd,
-        (len(task.picked), task.validation[0].shape[1]),
-        len(task.history),
-        task.best_epoch,
-        best.validation_loss,
-        best.validation_accuracy,
-        tuple(task.history),
-    )
+    samples = len(task.picked), task.validation[0].shape[1]
+    return Trained(network, task.mean, task.sd, samples, task.best_epoch, tuple(task.history))

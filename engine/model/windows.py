@@ -157,7 +157,7 @@ def _too_late(
     years, last = settings.minimum_years, _validation(known_until, days, label_lag, settings).first - label_lag - 1
     until = f" until {days[last]}" if last >= 0 else ""
     possible = first_trainable(month, days, first_sample, label_lag, settings)
-    earlier = f"import data from {_needed_from(month, days, first_sample, label_lag, settings)} or before"
+    earlier = f"import data from {_needed_from(month, first_sample, label_lag, settings)} or before"
     return NotEnoughHistory(
         f"no model can be trained for {month}",
         f"it learns from at least {years} years of decisions{until}, and these data ({days[0]} to {days[-1]}) allow"
@@ -168,7 +168,7 @@ def _too_late(
     )
 
 
-def _needed_from(month: str, days: Days, first_sample: int, label_lag: int, settings: ModelSettings) -> str:
+def _needed_from(month: str, first_sample: int, label_lag: int, settings: ModelSettings) -> str:
     """Return about when data would have to begin for a month, YYYY-MM: the same sessions before the first sample."""
     everything = calendar.sessions()
     known_until = int(np.searchsorted(everything, np.datetime64(f"{month}-01", "D"))) - 1

@@ -127,6 +127,11 @@ class Asset:
     delisting: tuple[str, ...] = ()
 
     @property
+    def first_code(self) -> str:
+        """The code it was listed under, which never changes."""
+        return self.codes[0][0]
+
+    @property
     def ts_code(self) -> str:
         """The code in use today."""
         return self.codes[-1][0]
@@ -134,7 +139,7 @@ class Asset:
     def code_on(self, day: dt.date) -> str:
         """Return the code in use on a day."""
         used = [code for code, since in self.codes if since <= day]
-        return used[-1] if used else self.codes[0][0]
+        return used[-1] if used else self.first_code
 
     def known_on(self, day: dt.date) -> Asset:
         """Return what was known of it on a day: later codes are not, nor that it will leave."""

@@ -62,7 +62,3 @@ class Account:
     def sellable(self) -> dict[str, int]:
         """Shares that may be sold in the next session."""
         return {code: holding.sellable for code, holding in self.holdings.items()}
-
-    def price(self, code: str) -> float:
-        """Return the last close of a holding, CNY."""
-        return self.holdings[code].price

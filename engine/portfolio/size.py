@@ -16,9 +16,9 @@ LOT = 100
 """Shares a lot; what a board counts otherwise is settled at the fill."""
 
 
-def whole_lots(shares: float, lot: int = LOT) -> int:
+def whole_lots(shares: float) -> int:
     """Round a number of shares down to whole lots."""
-    return int(np.floor(shares / lot)) * lot
+    return int(np.floor(shares / LOT)) * LOT
 
 
 def weight(names: int, settings: SelectionSettings, limit: float | None = None) -> float:
@@ -32,7 +32,6 @@ def target_shares(
     prices: Mapping[Name, float],
     net_value: float,
     settings: SelectionSettings,
-    lot: int = LOT,
     limit: float | None = None,
 ) -> dict[Name, int]:
     """Return the shares to hold of each chosen name, whole lots, in rank order.
@@ -47,18 +46,16 @@ def target_shares(
         Of the account at the close, CNY.
     settings : SelectionSettings
         Cap and gross limit.
-    lot : int
-        Shares a lot.
     limit : float, optional
         The gross limit in force; by default that of the settings.
     """
     each = weight(len(chosen), settings, limit)
-    return {name: whole_lots(each * net_value / prices[name], lot) for name in chosen}
+    return {name: whole_lots(each * net_value / prices[name]) for name in chosen}
 
 
-def scaled(held: Mapping[Name, int], gross: float, limit: float, lot: int = LOT) -> dict[Name, int]:
+def scaled(held: Mapping[Name, int], gross: float, limit: float) -> dict[Name, int]:
     """Return the shares left of each holding after a gross exposure is scaled to a limit, in whole lots."""
-    return {name: whole_lots(shares * limit / gross, lot) for name, shares in held.items()}
+    return {name: whole_lots(shares * limit / gross) for name, shares in held.items()}
 
 
 def turned_over(
@@ -66,13 +63,12 @@ def turned_over(
     held: Mapping[Name, int],
     prices: Mapping[Name, float],
     budget: float,
-    lot: int = LOT,
 ) -> dict[Name, int]:
     """Cut the buys, in rank order, to a budget in CNY; what is not bought stays as it is held."""
     cut = {}
     for name, wanted in targets.items():
         have = held.get(name, 0)
-        more = min(wanted - have, whole_lots(max(budget, 0.0) / prices[name], lot)) if wanted > have else wanted - have
+        more = min(wanted - have, whole_lots(max(budget, 0.0) / prices[name])) if wanted > have else wanted - have
         budget -= max(more, 0) * prices[name]
         cut[name] = have + more
     return cut
@@ -105,7 +101,6 @@ def asked_again(
     sellable: Mapping[Name, int],
     prices: Mapping[Name, float],
     room: float,
-    lot: int = LOT,
 ) -> list[tuple[Name, int]]:
     """Return which orders of yesterday to place again: sells as far as shares are there, then buys as far as room is.
 
@@ -124,7 +119,7 @@ def asked_again(
     buys = []
     for name, shares in unfilled:
         if shares > 0:
-            fits = min(shares, whole_lots(max(room, 0.0) / prices[name], lot))
+            fits = min(shares, whole_lots(max(room, 0.0) / prices[name]))
             room -= fits * prices[name]
             buys.append((name, fits))
     return [(name, shares) for name, shares in [*sells, *buys] if shares]

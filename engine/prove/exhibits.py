@@ -190,8 +190,8 @@ def _trained(bundle: Bundle, settings: Settings, last: int) -> list[Entry]:
 
 def _next_month(days: Days, last: int) -> str:
     """Return the month of the session after one, in the bundle or not: its model is the next to be asked."""
-    known = calendar.sessions()
-    return str(known[min(np.searchsorted(known, days[last]) + 1, len(known) - 1)])[:7]
+    day = days[last].item()
+    return str(calendar.next_session(day) or day)[:7]
 
 
 def _model(entry: Entry) -> Exhibit:

@@ -166,22 +166,7 @@ class Lookahead:
     def _in_force(self, home: Path) -> contextlib.AbstractContextManager[None]:
         """Put a home in the place of the user's."""
         places = {"ASHARE_HOME": str(home), "ZIPLINE_ROOT": str(home / "zipline")}
-        return environment({**self._overrides, **places})
-
-
-@contextlib.contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of the environment for the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        return settings_module.environment({**self._overrides, **places})
 
 
 def chosen_days(bundle: Bundle, settings: Settings, count: int, seed: int) -> tuple[dt.date, ...]:

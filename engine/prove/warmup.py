@@ -56,7 +56,7 @@ class Warmup:
         return not self.first and self.read == self.window
 
 
-def chosen_rows(bundle: Bundle, count: int, seed: int, specs: Sequence[FactorSpec] = FACTORS) -> list[int]:
+def chosen_rows(bundle: Bundle, count: int, seed: int) -> list[int]:
     """Choose random sessions with twice the longest window before them.
 
     Raises
@@ -65,7 +65,7 @@ def chosen_rows(bundle: Bundle, count: int, seed: int, specs: Sequence[FactorSpe
         There are fewer.
     """
     sessions = len(bundle.panels.days)
-    first = 2 * max(spec.window for spec in specs)
+    first = 2 * max(spec.window for spec in FACTORS)
     if sessions - first < count:
         raise NotEnoughHistory(
             f"{count} sessions cannot be chosen",

@@ -200,20 +200,17 @@ class RunRecord:
     scores: Sequence[Scored] = ()
 
 
-def write_run(record: RunRecord, made: dt.datetime | None = None) -> Path:
+def write_run(record: RunRecord) -> Path:
     """Write the folder of a finished run and return its path.
 
     Parameters
     ----------
     record : RunRecord
         What the run was and did.
-    made : datetime, optional
-        When; by default now.
     """
-    made = made or clock.now()
     orders = pl.DataFrame([asdict(row) for row in record.orders], schema=ORDERS, orient="row")
     perf, positions = _perf(record), _positions(record)
-    manifest = _manifest(record, orders, made)
+    manifest = _manifest(record, orders, clock.now())
     folder = _reserve(record.settings.runs, manifest["id"])
     manifest["id"] = folder.name
     try:
@@ -324,7 +321,7 @@ def decisions_frame(decisions: Sequence[Decided], panels: Panels) -> pl.DataFram
 
 def _events(record: RunRecord) -> pl.DataFrame:
     """Return what the rules did, in its order; the code of a stock is that of the day."""
-    named = {asset.codes[0][0]: asset for asset in record.panels.assets} if record.diary.events else {}
+    named = {asset.first_code: asset for asset in record.panels.assets} if record.diary.events else {}
     rows = [
         (
             session,

@@ -99,12 +99,12 @@ def figures(daily: Floats, benchmark: Floats, year: float) -> dict[str, float]:
         }
 
 
-def interval(daily: Floats, statistic: Callable[[Floats], float], seed: int = 0) -> tuple[float, float]:
+def interval(daily: Floats, statistic: Callable[[Floats], float]) -> tuple[float, float]:
     """Return a 95 % interval of a statistic by a circular block bootstrap of the daily returns.
 
-    Blocks keep the dependence of neighbouring sessions; the seed makes the interval reproducible.
+    Blocks keep the dependence of neighbouring sessions; a fixed seed makes the interval reproducible.
     """
-    n, rng = len(daily), np.random.default_rng(seed)
+    n, rng = len(daily), np.random.default_rng(0)
     blocks = -(-n // BLOCK)
     starts = rng.integers(0, n, (RESAMPLES, blocks))
     at = (starts[:, :, None] + np.arange(BLOCK)).reshape(RESAMPLES, -1)[:, :n] % n

@@ -18,14 +18,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
-from engine import settings
 from engine.errors import AshareError, Damaged
-from engine.host.registration import install
 from engine.model import registry
 from engine.model.months import train_models, wanted_models
-from engine.model.samples import Samples, build_samples
+from engine.model.samples import Samples
 from engine.model.shelf import Shelf, load_network
-from engine.panels.bundle import open_bundle
 from tests.security.mutations import spoilt_bytes, spoilt_json
 
 DAY = dt.date(2019, 12, 3)
@@ -33,17 +30,10 @@ FEW, MANY = 350, 10_000
 
 
 @pytest.fixture(scope="module")
-def trained(demo_home, tmp_path_factory):
+def trained(demo_samples, tmp_path_factory):
     """Return settings, panels and the registry's entry of one trained month; tests work on copies of it."""
-    root = tmp_path_factory.mktemp("registry")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASHARE_HOME", str(demo_home))
-        patch.setenv("ZIPLINE_ROOT", str(demo_home / "zipline"))
-        patch.chdir(demo_home)
-        install()
-        bundle, values = open_bundle(), settings.load()
-    folder = build_samples(bundle, values)
-    values = values.model_copy(update={"home": root})
+    bundle, values, folder = demo_samples
+    values = values.model_copy(update={"home": tmp_path_factory.mktemp("registry")})
     wanted = wanted_models(["2019-12"], bundle, Samples.open(folder), values)
     train_models(wanted, bundle, folder, values, 1, torch.device("cpu"))
     (entry,) = registry.entries(values.models)

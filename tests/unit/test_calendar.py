@@ -54,6 +54,7 @@ def true_days(first: str, last: str) -> list[dt.date]:
 
 
 def test_the_pretended_library_ends(short_library: Path) -> None:
+    assert calendar.next_session(END) is None
     assert calendar.calendar().last_session == pd.Timestamp(END)
     assert calendar.calendar().bound_max() == pd.Timestamp(END)
 
@@ -71,7 +72,7 @@ def test_a_day_the_library_would_open_is_closed_and_what_is_known_survives_the_p
     take_in(trade_cal("2018-06-01", "2018-07-31", d20180702=0))
     calendar.refresh()
     assert days_of("2018-06-29", "2018-07-04") == [END, dt.date(2018, 7, 3), dt.date(2018, 7, 4)]
-    assert not calendar.is_session(dt.date(2018, 7, 2))
+    assert calendar.next_session(END) == dt.date(2018, 7, 3)
 
 
 def test_two_answers_are_joined_and_the_newer_one_stands(short_library: Path) -> None:

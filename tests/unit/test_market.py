@@ -10,7 +10,7 @@ import pytest
 from engine.errors import BadInput, OutsideData
 from engine.market.boards import board_of, is_a_share
 from engine.market.fees import stamp_duty, transfer_fee
-from engine.market.limits import is_risk_warned, limit_percent, without_sentinels
+from engine.market.limits import limit_percent, standing_of, without_sentinels
 from engine.market.lots import sell_quantity
 from engine.types import Board, Side, Standing
 
@@ -30,22 +30,22 @@ def test_sentinels_are_no_prices():
 
 
 @pytest.mark.parametrize(
-    ("name", "warned"),
+    ("name", "standing"),
     [
-        ("ST某某", True),
-        ("*ST某某", True),
-        ("S*ST某某", True),
-        ("SST某某", True),
-        ("GST某某", True),
-        ("退市某某", True),
-        ("某某退", True),
-        ("某某", False),
-        ("S某某", False),
-        ("WEST某某", False),
+        ("ST某某", Standing.RISK_WARNED),
+        ("*ST某某", Standing.RISK_WARNED),
+        ("S*ST某某", Standing.RISK_WARNED),
+        ("SST某某", Standing.RISK_WARNED),
+        ("GST某某", Standing.RISK_WARNED),
+        ("退市某某", Standing.DELISTING_PERIOD),
+        ("某某退", Standing.DELISTING_PERIOD),
+        ("某某", Standing.ORDINARY),
+        ("S某某", Standing.SHARE_REFORM),
+        ("WEST某某", Standing.ORDINARY),
     ],
 )
-def test_risk_warned_names(name, warned):
-    assert is_risk_warned(name) is warned
+def test_the_standing_of_a_name(name, standing):
+    assert standing_of(name) is standing
 
 
 @pytest.mark.parametrize(

@@ -12,34 +12,20 @@ from safetensors.torch import load_file
 
 from engine import settings
 from engine.errors import Damaged, NoModel
-from engine.host.registration import install
 from engine.model import registry
 from engine.model.labels import lag
 from engine.model.months import train_models, wanted_models
 from engine.model.network import AttentionNetwork
-from engine.model.samples import Samples, Split, build_samples
+from engine.model.samples import Samples, Split
 from engine.model.shelf import Shelf
-from engine.model.train import Trained
-from engine.panels.bundle import open_bundle
+from engine.model.train import Epoch, Trained
 from engine.pipeline.factors import NAMES
 
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def prepared(demo_home):
-    """Return bundle, settings and samples of the small demo market; the samples are made once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASHARE_HOME", str(demo_home))
-        patch.setenv("ZIPLINE_ROOT", str(demo_home / "zipline"))
-        patch.chdir(demo_home)
-        install()
-        bundle, values = open_bundle(), settings.load()
-        return bundle, values, build_samples(bundle, values)
-
-
-def train(prepared, root, months, jobs=1, seed=0):
-    bundle, values, folder = prepared
+def train(demo_samples, root, months, jobs=1, seed=0):
+    bundle, values, folder = demo_samples
     model = values.model.model_copy(update={"seed": seed})
     values = values.model_copy(update={"home": root, "model": model})
     wanted = wanted_models(months, bundle, Samples.open(folder), values)
@@ -59,8 +45,8 @@ def test_the_network_has_the_shapes_of_the_design():
     ) + 64 + (32 * 3 + 3) + (32 + 1)
 
 
-def test_samples_are_the_pipeline_s_own_values(prepared):
-    bundle, _, folder = prepared
+def test_samples_are_the_pipeline_s_own_values(demo_samples):
+    bundle, _, folder = demo_samples
     samples = Samples.open(folder)
     assert samples.features.shape == (len(samples.rows), len(NAMES))
     assert (np.diff(samples.rows) >= 0).all()
@@ -72,32 +58,32 @@ def test_samples_are_the_pipeline_s_own_values(prepared):
     np.testing.assert_allclose(first.mean(axis=0), 0, atol=1e-6)
 
 
-def test_the_same_bits_for_any_number_of_processes(prepared, tmp_path):
+def test_the_same_bits_for_any_number_of_processes(demo_samples, tmp_path):
     months = ["2019-11", "2019-12"]
     hashes = []
     for jobs in (1, 2):
-        values, done = train(prepared, tmp_path / str(jobs), months, jobs)
+        values, done = train(demo_samples, tmp_path / str(jobs), months, jobs)
         assert all(fresh for _, fresh in done)
         hashes.append({entry.month: entry.manifest.sha256 for entry in registry.entries(values.models)})
     assert hashes[0] == hashes[1]
 
 
-def test_a_finished_month_is_not_trained_again_and_another_seed_is(prepared, tmp_path):
-    train(prepared, tmp_path, ["2019-12"])
-    _, again = train(prepared, tmp_path, ["2019-12"])
+def test_a_finished_month_is_not_trained_again_and_another_seed_is(demo_samples, tmp_path):
+    train(demo_samples, tmp_path, ["2019-12"])
+    _, again = train(demo_samples, tmp_path, ["2019-12"])
     assert [fresh for _, fresh in again] == [False]
-    _, other = train(prepared, tmp_path, ["2019-12"], seed=1)
+    _, other = train(demo_samples, tmp_path, ["2019-12"], seed=1)
     assert [fresh for _, fresh in other] == [True]
 
 
-def test_the_manifest_says_what_the_model_may_know(prepared, tmp_path):
-    _, ((entry, _),) = train(prepared, tmp_path, ["2019-12"])
+def test_the_manifest_says_what_the_model_may_know(demo_samples, tmp_path):
+    _, ((entry, _),) = train(demo_samples, tmp_path, ["2019-12"])
     manifest = json.loads((entry.folder / "manifest.json").read_text())
     assert manifest["known_until"] == "2019-11-29"
     assert manifest["train"]["last"] < manifest["validation"]["first"] <= manifest["validation"]["last"] < "2019-11-01"
     assert manifest["features"] == list(NAMES)
     assert manifest["seed"] == 0
-    assert manifest["data_id"] == prepared[0].panels.data_id
+    assert manifest["data_id"] == demo_samples[0].panels.data_id
     assert sorted(path.name for path in entry.folder.iterdir()) == [
         "manifest.json",
         "program.pt2",
@@ -105,9 +91,9 @@ def test_the_manifest_says_what_the_model_may_know(prepared, tmp_path):
     ]
 
 
-def test_a_model_is_found_by_month_data_and_settings(prepared, tmp_path):
-    values, ((entry, _),) = train(prepared, tmp_path, ["2019-12"])
-    panels = prepared[0].panels
+def test_a_model_is_found_by_month_data_and_settings(demo_samples, tmp_path):
+    values, ((entry, _),) = train(demo_samples, tmp_path, ["2019-12"])
+    panels = demo_samples[0].panels
     shelf = Shelf(values, panels)
     scores = shelf.predict(dt.date(2019, 12, 3), np.zeros((3, 9), dtype=np.float32))
     assert shelf.used == [entry.id]
@@ -120,25 +106,25 @@ def test_a_model_is_found_by_month_data_and_settings(prepared, tmp_path):
         Shelf(other, panels).models_for(dt.date(2019, 12, 3))
 
 
-def test_weights_that_differ_from_their_hash_are_refused(prepared, tmp_path):
-    values, ((entry, _),) = train(prepared, tmp_path, ["2019-12"])
+def test_weights_that_differ_from_their_hash_are_refused(demo_samples, tmp_path):
+    values, ((entry, _),) = train(demo_samples, tmp_path, ["2019-12"])
     path = entry.folder / "weights.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(Damaged, match="differ from their hash"):
-        Shelf(values, prepared[0].panels).models_for(dt.date(2019, 12, 3))
+        Shelf(values, demo_samples[0].panels).models_for(dt.date(2019, 12, 3))
 
 
-def test_other_settings_that_give_the_same_weights_give_a_model_of_their_own(prepared, tmp_path):
-    values, ((entry, _),) = train(prepared, tmp_path, ["2019-12"])
-    bundle, _, folder = prepared
+def test_other_settings_that_give_the_same_weights_give_a_model_of_their_own(demo_samples, tmp_path):
+    values, ((entry, _),) = train(demo_samples, tmp_path, ["2019-12"])
+    bundle, _, folder = demo_samples
     same = values.model_copy(update={"model": values.model.model_copy(update={"minimum_years": 2})})
     weights = AttentionNetwork()
     weights.load_state_dict(load_file(entry.folder / "weights.safetensors"))
     (wanted,) = wanted_models(["2019-12"], bundle, Samples.open(folder), values)
     made = entry.manifest
-    trained = Trained(weights, 0.0, 1.0, (1, 1), made.epochs, made.best_epoch, 1.0, 0.5)
+    trained = Trained(weights, 0.0, 1.0, (1, 1), made.best_epoch, (Epoch(1.0, 1.0, 0.5, 0.001),) * made.epochs)
     saved = registry.save(values.models, trained, wanted.window, bundle.panels, same, 0)
     assert saved.manifest.sha256 == made.sha256
     shelves = [Shelf(one, bundle.panels) for one in (values, same)]
@@ -146,8 +132,8 @@ def test_other_settings_that_give_the_same_weights_give_a_model_of_their_own(pre
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"month": "2019-12"}', b"\xff"])
-def test_a_damaged_manifest_is_named_and_left_out(prepared, tmp_path, caplog, content):
-    values, ((entry, _),) = train(prepared, tmp_path, ["2019-12"])
+def test_a_damaged_manifest_is_named_and_left_out(demo_samples, tmp_path, caplog, content):
+    values, ((entry, _),) = train(demo_samples, tmp_path, ["2019-12"])
     manifest = entry.folder / "manifest.json"
     before = manifest.read_bytes()
     broken = values.models / "2019-11-00000000"
@@ -155,15 +141,15 @@ def test_a_damaged_manifest_is_named_and_left_out(prepared, tmp_path, caplog, co
     (broken / "manifest.json").write_bytes(content)
     assert [found.id for found in registry.entries(values.models)] == [entry.id]
     assert "model 2019-11-00000000 is left out" in caplog.text
-    assert Shelf(values, prepared[0].panels).models_for(dt.date(2019, 12, 3))[0].id == entry.id
+    assert Shelf(values, demo_samples[0].panels).models_for(dt.date(2019, 12, 3))[0].id == entry.id
     if content == b"{":  # trained again, it takes the damaged one's place
         manifest.write_bytes(content)
-        _, ((again, fresh),) = train(prepared, tmp_path, ["2019-12"])
+        _, ((again, fresh),) = train(demo_samples, tmp_path, ["2019-12"])
         assert (fresh, again.folder) == (True, entry.folder)
         assert json.loads(manifest.read_bytes())["sha256"] == json.loads(before)["sha256"]
 
 
-def test_training_learns_what_is_planted(prepared):
+def test_training_learns_what_is_planted(demo_samples):
     """With a class that is a function of one feature, validation accuracy leaves chance far behind."""
     from engine.model.train import train as train_one
     from engine.model.windows import Interval, Window
@@ -174,7 +160,7 @@ def test_training_learns_what_is_planted(prepared):
     excess = (0.05 * features[:, 3]).astype(np.float32)
     samples = Samples(rows, rows, features, excess, rows + np.int32(21))
     window = Window("2000-01", 199, Interval(0, 120), Interval(150, 178), 21)
-    values = prepared[1]
+    values = demo_samples[1]
     (trained,) = train_one(
         [Split(samples, window)],
         [0],

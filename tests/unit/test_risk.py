@@ -146,7 +146,7 @@ def test_a_stop_that_is_off_never_triggers():
 
 def test_the_account_adds_up():
     account = Account(1000.0, {A: Holding(10, 5, 9.0, 20.0), "600002.SH": Holding(30, 30, 9.0, 10.0)})
-    assert (account.gross, account.shares[A], account.sellable[A], account.price(A)) == (0.5, 10, 5, 20.0)
+    assert (account.gross, account.shares[A], account.sellable[A]) == (0.5, 10, 5)
 
 
 def day(n: int) -> dt.date:
