@@ -44,20 +44,23 @@ def init(name: str, script: Path, capital: float, first: str | None) -> None:
 @click.argument("name")
 @click.option("--sync/--no-sync", default=True, show_default=True, help="Bring lake and bundle up to date first.")
 @click.option("-b", "--bundle", default="ashare", show_default=True)
-@click.option("--now", type=MOMENT, help="Pretend it is this moment (YYYY-MM-DDTHH:MM, Shanghai): for trials on old data.")
+@click.option("--until", type=DAY, help="Go no further than this session; later data are not looked at.")
+@click.option(
+    "--now", type=MOMENT, help="Pretend it is this moment (YYYY-MM-DDTHH:MM, Shanghai): for trials on old data."
+)
 @click.pass_context
-def run(ctx: click.Context, name: str, sync: bool, bundle: str, now: dt.datetime | None) -> None:
+def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | None, now: dt.datetime | None) -> None:
     """Run what is due: settle each session's orders at its real prices, decide, and leave the orders for the next.
 
     To be run once a day after the vendor's data are there; missed sessions are caught up in order. A run that died
     is simply run again.
     """
     from engine.host.registration import install
+    from engine.panels.bundle import open_bundle
     from engine.paper import cycle
     from engine.paper.account import Account, changed, locked
-    from engine.panels.bundle import open_bundle
 
-    moment = _moment(now)
+    moment, last = _moment(now), dt.date.fromisoformat(until) if until else None
     with locked(_folder(name)):
         account = Account(_folder(name))
         for key in changed(account):
@@ -66,7 +69,7 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, now: dt.datetime
             _sync(ctx, moment)
         install()
         ran = 0
-        for entry in cycle.run(account, open_bundle(bundle), moment):
+        for entry in cycle.run(account, open_bundle(bundle), moment, last):
             ran += 1
             click.echo(_line(entry))
         if not ran:

@@ -27,11 +27,11 @@ from engine.host.audit import Audit
 from engine.host.portal import AShareDataPortal
 from engine.host.tracker import AShareMetricsTracker
 from engine.model.shelf import Scored
-from engine.paper.memory import Memory
-from engine.paper.snapshot import FORMAT, Names, ledger_to_json, orders_from_json, orders_to_json, restore_ledger
 from engine.panels.bars import NoMinuteBars, PanelBarReader
 from engine.panels.bundle import Bundle
 from engine.panels.reader import Panels
+from engine.paper.memory import Memory
+from engine.paper.snapshot import FORMAT, Names, ledger_to_json, orders_from_json, orders_to_json, restore_ledger
 from engine.portfolio.book import Book
 from engine.portfolio.book import Event as BookEvent
 from engine.report.runs import Diary
