@@ -257,6 +257,10 @@ class PaperSettings(Section):
 
     ready: dt.time = dt.time(17, 30)
     """When the vendor's tables of a session are expected, Shanghai time; before it nobody waits for them."""
+    retry: int = Field(10, ge=1)
+    """Minutes from a run that was refused to the next try of ``ashare paper serve``."""
+    grace: int = Field(180, ge=0)
+    """Minutes after ``ready`` from which a session that was not run is called late."""
     daily_loss: Rate = 0.0
     """Loss of one session, as a share of the net value before it, that stops the buys until somebody resumes; 0: none."""
     model_days: int = Field(45, ge=1)

@@ -78,6 +78,47 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | Non
 
 @paper.command()
 @click.argument("name")
+@click.option("-b", "--bundle", default="ashare", show_default=True)
+def serve(name: str, bundle: str) -> None:
+    """Run the account whenever a session's data are due, until it is stopped; each run is a process of its own.
+
+    Survives sleep and changes of clock and time zone. A refused run is tried again after paper.retry minutes.
+    """
+    import sys
+    import time
+
+    from engine import clock
+    from engine.paper import serve as service
+    from engine.paper.account import Account
+
+    account = Account(_folder(name))
+    command = [sys.executable, "-c", "from engine.cli.main import main; main()", "paper", "run", name, "-b", bundle]
+    click.echo(f"serving {name}: tried at {account.settings.paper.ready:%H:%M} of each session, Shanghai time", err=True)
+    service.serve(
+        account.settings.paper,
+        clock.now,
+        time.sleep,
+        lambda: Account(_folder(name)).now.last,
+        lambda: _run_process(command),
+        lambda day: click.echo(f"session {day} has not run", err=True),
+    )
+
+
+def _run_process(command: list[str]) -> int:
+    """Run a command; where this process is told to end, the child is, too: it can be killed at any moment."""
+    import subprocess
+
+    process = subprocess.Popen(command)
+    try:
+        return process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+@paper.command()
+@click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def status(name: str, as_json: bool) -> None:
     """Show an account: cash, holdings, orders that wait, what it is halted by."""
