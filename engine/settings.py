@@ -210,6 +210,8 @@ class WatchSettings(Section):
     """The mean against the floor, or a sequential test with a stated rate of false alarms."""
     false_alarms: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Chance that the sequential test ever raises an alarm while the IC's median is at the floor or above."""
+    retrain: bool = False
+    """Let a model that was trained on the session of an event serve from the next one on, up to the next month."""
 
 
 class ExecutionSettings(Section):

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from engine.cli.common import DAY, in_order, progress_bar, show_table
+
+if TYPE_CHECKING:
+    from engine.report.design import Reading
+    from engine.settings import Settings
 
 
 @click.command("audit-design")
@@ -37,7 +42,8 @@ def audit_design(start: str, end: str, strategy: Path | None, bundle: str, capit
     readings = [reading for reading in READINGS if not reading.in_force(values)]
     found: list[Moved] = []
     with environment({"ASHARE_REPORT__TEARSHEET": "false"}), progress_bar("readings", len(readings) + 1) as advance:
-        base = moved("as the settings have it", run(script, start, end, bundle, capital))
+        folder = run(script, start, end, bundle, capital)
+        base = moved("as the settings have it", folder)
         advance()
         for reading in readings:
             try:
@@ -46,7 +52,7 @@ def audit_design(start: str, end: str, strategy: Path | None, bundle: str, capit
             except NoModel:
                 if not reading.models:
                     raise
-                found.append(Moved(reading.what, {}, train=_training(reading.environment, start, end)))
+                found.append(Moved(reading.what, {}, train=_training(reading, start, end, values, folder)))
             advance()
     if as_json:
         click.echo(json.dumps([one.__dict__ for one in (base, *found)], indent=2))
@@ -57,6 +63,8 @@ def audit_design(start: str, end: str, strategy: Path | None, bundle: str, capit
             click.echo(f"not run: {one.what}; it needs models of its own: {one.train}")
 
 
-def _training(variables: dict[str, str], start: str, end: str) -> str:
-    assignments = " ".join(f"{name}={value}" for name, value in variables.items())
-    return f"{assignments} ashare train --start {start[:7]} --end {end[:7]}"
+def _training(reading: Reading, start: str, end: str, values: Settings, base: Path) -> str:
+    """Return the command that trains what a reading lacks."""
+    assignments = " ".join(f"{name}={value}" for name, value in reading.environment.items())
+    events = f" --events {base.name}" if values.watch.retrain or "watch.retrain" in reading.values else ""
+    return f"{assignments} ashare train --start {start[:7]} --end {end[:7]}{events}"

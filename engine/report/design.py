@@ -66,6 +66,8 @@ READINGS: tuple[Reading, ...] = (
     Reading("no drawdown switch", {"risk.drawdown_on": "0", "risk.drawdown_off": "0"}),
     Reading("no volatility switch", {"risk.volatility_above": "0"}),
     Reading("no blacklist", {"blacklist.wrong": "0"}),
+    Reading("a model for each event of the watch", {"watch.retrain": "True"}, models=True),
+    Reading("no model but the month's", {"watch.retrain": "False"}),
     Reading("roe over twelve months", {"factors.roe": "ttm"}, models=True),
     Reading("roe of the year to date", {"factors.roe": "ytd"}, models=True),
 )
