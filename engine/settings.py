@@ -211,6 +211,8 @@ class WatchSettings(Section):
     """The mean against the floor, or a sequential test with a stated rate of false alarms."""
     false_alarms: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Chance that the sequential test ever raises an alarm while the IC's median is at the floor or above."""
+    retrain: bool = False
+    """Let a model that was trained on the session of an event serve from the next one on, up to the next month."""
 
 
 class ExecutionSettings(Section):
@@ -262,7 +264,7 @@ class PaperSettings(Section):
     grace: int = Field(180, ge=0)
     """Minutes after ``ready`` from which a session that was not run is called late."""
     daily_loss: Rate = 0.0
-    """Loss of one session, as a share of the net value before it, that stops the buys until somebody resumes; 0: none."""
+    """Loss of one session, a share of the net value before it, that stops the buys until somebody resumes; 0: none."""
     model_days: int = Field(45, ge=1)
     """Calendar days a model may be old: since the last close it knows."""
     recheck: int = Field(20, ge=0)

@@ -104,3 +104,6 @@ class Event:
 
 SWITCHED = ("switched off", "switched on")
 """The causes of a switch's events."""
+
+RETRAIN = "retrain"
+"""The effect of an event of the watch."""

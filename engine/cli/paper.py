@@ -93,7 +93,7 @@ def serve(name: str, bundle: str) -> None:
 
     account = Account(_folder(name))
     command = [sys.executable, "-c", "from engine.cli.main import main; main()", "paper", "run", name, "-b", bundle]
-    click.echo(f"serving {name}: tried at {account.settings.paper.ready:%H:%M} of each session, Shanghai time", err=True)
+    click.echo(f"serving {name}: each session at {account.settings.paper.ready:%H:%M}, Shanghai time", err=True)
     service.serve(
         account.settings.paper,
         clock.now,

@@ -166,7 +166,7 @@ def _past(account: Account, panels: Panels, day: dt.date) -> Past:
     )
 
 
-def _matured(account: Account, panels: Panels, day: dt.date) -> list[Scored]:
+def _matured(account: Account, panels: Panels, day: dt.date) -> dict[dt.date, Scored]:
     """Return what the models said in the session whose returns become known now; nothing else is asked for."""
     row = panels.last_row_to(day) - lag(account.settings.labels)
     decided = str(panels.days[row]) if row >= 0 else ""
@@ -175,8 +175,8 @@ def _matured(account: Account, panels: Panels, day: dt.date) -> list[Scored]:
             path = account.checked(account.session_folder(decided) / SCORES, entry["files"][SCORES])
             frame = pl.read_parquet(path)
             sids = np.array([panels.sids[code] for code in frame["code"]], dtype=np.int64)
-            return [(dt.date.fromisoformat(decided), sids, frame.select(OUTPUTS).to_numpy())]
-    return []
+            return {dt.date.fromisoformat(decided): (sids, frame.select(OUTPUTS).to_numpy().astype(np.float32))}
+    return {}
 
 
 def _facts(account: Account, done: Done) -> Entry:
@@ -269,7 +269,7 @@ def _write_files(account: Account, done: Done) -> dict[str, str]:
 
 def scores_frame(scored: Scored, panels: Panels) -> pl.DataFrame:
     """Return what the models said of a session, a row a member, by first code."""
-    _, sids, values = scored
+    sids, values = scored
     codes = [panels.assets[sid].first_code for sid in sids.tolist()]
     return pl.DataFrame({"code": codes, **{name: values[:, at] for at, name in enumerate(OUTPUTS)}})
 
