@@ -112,7 +112,15 @@ class NotEnoughHistory(DataNotFit):
 
 
 class NoModel(DataNotFit):
-    """No usable model for a date."""
+    """No usable model for a date.
+
+    Attributes
+    ----------
+    model : str
+        The month, or the day of an event, that was never trained; empty where it is not that.
+    """
+
+    model = ""
 
 
 class ProofFailed(AshareError):

@@ -265,6 +265,8 @@ class PaperSettings(Section):
     """Minutes after ``ready`` from which a session that was not run is called late."""
     daily_loss: Rate = 0.0
     """Loss of one session, a share of the net value before it, that stops the buys until somebody resumes; 0: none."""
+    train: bool = True
+    """Train a model that is missing before the decision that needs it."""
     model_days: int = Field(45, ge=1)
     """Calendar days a model may be old: since the last close it knows."""
     recheck: int = Field(20, ge=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | Non
             _sync(ctx, moment)
         install()
         ran = 0
-        for entry in cycle.run(account, open_bundle(bundle), moment, last):
+        for entry in _sessions(ctx, account, bundle, moment, last):
             ran += 1
             click.echo(_line(entry))
         if not ran:
@@ -228,6 +229,36 @@ def _moment(now: dt.datetime | None) -> dt.datetime:
     from engine import clock
 
     return clock.now() if now is None else now.replace(tzinfo=clock.SHANGHAI)
+
+
+def _sessions(
+    ctx: click.Context, account: Account, bundle: str, now: dt.datetime, until: dt.date | None
+) -> Iterator[dict[str, Any]]:
+    """Run what is due; a model that is missing is trained once, and the session tried again."""
+    from engine.errors import NoModel
+    from engine.paper import cycle
+    from engine.panels.bundle import open_bundle
+
+    trained: set[str] = set()
+    while True:
+        try:
+            yield from cycle.run(account, open_bundle(bundle), now, until)
+            return
+        except NoModel as error:
+            if not account.settings.paper.train or not error.model or error.model in trained:
+                raise
+            trained.add(error.model)
+            click.echo(f"{error.what}: training it", err=True)
+            _train(ctx, error.model, bundle)
+
+
+def _train(ctx: click.Context, name: str, bundle: str) -> None:
+    """Run ``ashare train`` for a month, or for the day of an event."""
+    from engine.cli.model import train
+
+    month = len(name) == len("2018-03")
+    wanted = {"start": name, "end": name, "days": ()} if month else {"start": None, "end": None, "days": (name,)}
+    ctx.invoke(train, **wanted, run=None, bundle=bundle)
 
 
 def _sync(ctx: click.Context, moment: dt.datetime) -> None:
