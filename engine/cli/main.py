@@ -20,6 +20,7 @@ COMMANDS = {
     "why": "engine.cli.backtest:why",
     "prove": "engine.cli.prove:prove",
     "rules": "engine.cli.prove:rules",
+    "messages": "engine.cli.messages:messages",
 }
 """Commands of the engine; ``data`` and ``demo`` come from the bundles by entry point."""
 
@@ -60,6 +61,7 @@ _PURPOSE = {
     "why": "why a run held a stock or did not",
     "prove": "the product checks itself",
     "rules": "the rules of a stock on a day, with their sources",
+    "messages": "whom paper trading tells what it does",
     "demo": "the whole chain on a synthetic market",
     "demo-server": "a local Tushare for tests and trials",
 }
