@@ -143,7 +143,7 @@ class Outbox:
             with FileLock(self._folder / ".delivering.lock", timeout=0):
                 return _Round(self._folder, self._lanes, channels, now.timestamp()).deliver(self._read(), seconds)
         except Timeout:
-            return Delivery(0, len(self.waiting()), ("letters wait: another process is sending them",))
+            return Delivery(0, len(self.waiting()), ("waiting: another process is sending them",))
 
     def _read(self) -> Iterator[tuple[Path, Message | None]]:
         """Yield the waiting files in order with their letters, None where one is damaged."""
@@ -188,7 +188,7 @@ class _Round:
             write_json(self._folder / "state.json", self._state.model_dump())
         self._problems += filter(None, map(self._problem, self._channels))
         if self._paths and not self._channels:
-            self._problems.append(f"{len(self._paths)} letters wait: no receiver is set up")
+            self._problems.append(f"{len(self._paths)} waiting: no receiver is set up")
         return Delivery(self._sent, len(self._paths), tuple(self._problems))
 
     def _due(self, channel: Channel) -> list[Message]:
@@ -259,7 +259,7 @@ class _Round:
             why = "an attempt failed just now, the next comes later"
         else:
             why = f"no more than {AT_ONCE} are sent in a minute"
-        return f"{channel.label}: {len(lacking)} letters wait: {why}"
+        return f"{channel.label}: {len(lacking)} waiting: {why}"
 
     def _room(self, channel: Channel) -> int:
         """Return how many letters a receiver may be sent within this minute."""
