@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as Unparsable
 
 from engine.errors import SettingsError
+from engine.types import LetterKind
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -31,8 +32,11 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 
 _PREFIX = "ASHARE_"
 _SINGLE = ("home", "profile")
-_NO_SETTINGS = ("realdata", "tushare_token")
-"""Variables of ours beside the settings: where tests find private data; the vendor's token, which is a secret."""
+_NO_SETTINGS = ("realdata", "tushare_token", "messages")
+"""Variables of ours beside the settings: where tests find private data; secrets: the vendor's token, the addresses of
+messages (``ASHARE_MESSAGES__TIMEOUT`` and its like are settings)."""
+_SECRETIVE = ("tushare", "messages")
+"""Sections whose wrong values are not shown: a secret may have been put there."""
 
 
 class Section(BaseModel):
@@ -280,6 +284,16 @@ class ReportSettings(Section):
     """Render the tear-sheet at the end of a run."""
 
 
+class MessageSettings(Section):
+    """What is sent to whom it concerns; the addresses are secrets and no setting."""
+
+    timeout: float = Field(10, gt=0, le=600)
+    """Seconds for all deliveries of one run; what is not delivered then waits for the next."""
+    language: Literal["zh", "en"] = "zh"
+    kinds: tuple[LetterKind, ...] = tuple(LetterKind)
+    """Which kinds are sent."""
+
+
 class Settings(BaseSettings):
     """The whole tree."""
 
@@ -301,6 +315,7 @@ class Settings(BaseSettings):
     execution: ExecutionSettings = ExecutionSettings()
     paper: PaperSettings = PaperSettings()
     report: ReportSettings = ReportSettings()
+    messages: MessageSettings = MessageSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -312,6 +327,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file (which arrives as arguments)."""
+        if isinstance(env_settings, EnvSettingsSource):  # else addresses would be taken for the JSON of their section
+            secret = {f"{_PREFIX}{name}".lower() for name in _NO_SETTINGS}
+            env_settings.env_vars = {key: at for key, at in env_settings.env_vars.items() if key.lower() not in secret}
         return env_settings, init_settings
 
     @property
@@ -468,7 +486,7 @@ def _as_one_line(error: ValidationError, path: Path | None) -> SettingsError:
     key = _discreet(".".join(str(part) for part in first["loc"]))
     given = first.get("input")
     # what stands under an unknown key may be a secret
-    hidden = isinstance(given, dict) or first["type"] == "extra_forbidden" or key.startswith("tushare")
+    hidden = isinstance(given, dict) or first["type"] == "extra_forbidden" or key.startswith(_SECRETIVE)
     value = "" if hidden else f" = {_discreet(repr(given))}"
     where = f"{path} or the environment" if path else "the environment"
     return SettingsError(f"setting {key}{value} is refused", first["msg"], f"Correct it in {where}.")
