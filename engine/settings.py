@@ -277,6 +277,39 @@ class PaperSettings(Section):
     """Past sessions whose prices are compared with the vendor's of today; the journal stands, differences are told."""
 
 
+class BrokerSettings(Section):
+    """What may be sent to a broker, and how it is asked.
+
+    The caps lie far below what the exchanges watch: 300 orders and cancels a second, 20,000 a day.
+    """
+
+    reported_on: dt.date | None = None
+    """The day the broker confirmed the programme-trading report of the account; without it nothing is sent live."""
+    account: str = ""
+    """The account the report was made for; nothing is sent live to another."""
+    orders_per_second: int = Field(5, ge=1, le=20)
+    messages_per_day: int = Field(500, ge=1, le=5000)
+    """Orders and cancels of a session together."""
+    minimum_life: float = Field(10.0, ge=1, le=3600)
+    """Seconds an order lives before it may be cancelled."""
+    cancel_ratio: Share = 0.30
+    """Cancels to orders of a session beyond which an alarm is noted."""
+    order_value: Share = 0.10
+    """Largest value of one order, as a share of the net value."""
+    day_value: float = Field(2.0, gt=0, le=4)
+    """Largest value of all orders of a session, as a share of the net value."""
+    collar: float = Field(0.02, gt=0, le=0.05)
+    """How far from the last close the limit lies that a market order gets before it is sent live."""
+    asks: int = Field(5, ge=1, le=100)
+    """How often a broker that does not answer is asked."""
+    pause: float = Field(2.0, ge=0, le=60)
+    """Seconds between two questions."""
+    sendings: int = Field(3, ge=1, le=5)
+    """How often an order is sent whose sending left no trace, to a broker that refuses a second of its id."""
+    cash_tolerance: float = Field(0.0, ge=0, le=100)
+    """CNY by which the broker's cash may differ from the ledger's."""
+
+
 class ReportSettings(Section):
     """What a run leaves behind."""
 
@@ -314,6 +347,7 @@ class Settings(BaseSettings):
     watch: WatchSettings = WatchSettings()
     execution: ExecutionSettings = ExecutionSettings()
     paper: PaperSettings = PaperSettings()
+    broker: BrokerSettings = BrokerSettings()
     report: ReportSettings = ReportSettings()
     messages: MessageSettings = MessageSettings()
 
