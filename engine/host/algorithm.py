@@ -109,7 +109,7 @@ class AShareAlgorithm(TradingAlgorithm):
                 )
         return super().pipeline_output(name)
 
-    def retrain(self) -> None:
+    def _retrain(self) -> None:
         """Let models trained for an event of this session serve from the next one on.
 
         Pipelines are computed many sessions at once: what they hold of later ones is of the models before.

@@ -89,7 +89,7 @@ class Shelf:
     retrained : list of date
         Sessions of events models were trained for.
     used : list of str
-        Ids of the models consulted so far, in order.
+        Ids of the models consulted so far, in the order they were loaded.
     scored : dict of date to (array of int64, array of float32)
         What they said of a session: sids, and (n, 4) down, flat, up, expected excess.
     """
