@@ -14,7 +14,9 @@ from engine.cli.common import DAY, show_table
 
 if TYPE_CHECKING:
     from engine.paper.account import Account
+    from engine.paper.letters import Message
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 MOMENT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
 
 
@@ -25,19 +27,26 @@ def paper() -> None:
 
 @paper.command()
 @click.argument("name")
-@click.option("-f", "--file", "script", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-f", "--file", "script", required=True, type=_FILE)
 @click.option(
     "--capital", type=click.FloatRange(min=1), default=1_000_000.0, show_default=True, help="CNY, to the fen."
 )
 @click.option("--first", type=DAY, help="First session; by default the newest at the first run.")
-def init(name: str, script: Path, capital: float, first: str | None) -> None:
+@click.option(
+    "--fills",
+    type=click.Choice(["simulated", "tickets"]),
+    default="simulated",
+    show_default=True,
+    help="Orders meet the session's bars, or people carry them out and import what was traded.",
+)
+def init(name: str, script: Path, capital: float, first: str | None, fills: str) -> None:
     """Make the account NAME: it keeps a copy of the strategy, and the settings as they are now."""
     from engine import settings
     from engine.paper.account import create
 
     values = settings.load()
     day = dt.date.fromisoformat(first) if first else None
-    account = create(values.accounts / name, script, round(capital * 100), values, day, "simulated")
+    account = create(values.accounts / name, script, round(capital * 100), values, day, fills)
     click.echo(f"account {account.folder}. Next: ashare paper run {name}")
 
 
@@ -56,25 +65,44 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | Non
     To be run once a day after the vendor's data are there; missed sessions are caught up in order. A run that died
     is simply run again.
     """
+    from engine.errors import AshareError, ProofFailed
     from engine.host.registration import install
-    from engine.panels.bundle import open_bundle
-    from engine.paper import cycle
-    from engine.paper.account import Account, changed, locked
+    from engine.paper import effects
+    from engine.paper.account import Account, changed, halt_for_books, locked, require_agreeing_books
 
     moment, last = _moment(now), dt.date.fromisoformat(until) if until else None
     with locked(_folder(name)):
         account = Account(_folder(name))
         for key in changed(account):
             click.echo(f"setting {key} was changed since; the account keeps its own", err=True)
-        if sync:
-            _sync(ctx, moment)
-        install()
-        ran = 0
-        for entry in _sessions(ctx, account, bundle, moment, last):
-            ran += 1
-            click.echo(_line(entry))
-        if not ran:
-            click.echo(f"nothing is due: the last session was {account.now.last}")
+        done: list[dict[str, Any]] = []
+        try:
+            require_agreeing_books(account)
+            if sync:
+                _sync(ctx, moment)
+            install()
+            for entry in _sessions(ctx, account, bundle, moment, last):
+                done.append(entry)
+                click.echo(_line(entry))
+        except AshareError as error:
+            if isinstance(error, ProofFailed):
+                halt_for_books(account, error)
+            _tell(account, done, [effects.refusal(account, error, account.settings)])
+            raise
+        _tell(account, done, [])
+    if not done:
+        click.echo(f"nothing is due: the last session was {account.now.last}")
+
+
+def _tell(account: Account, done: list[dict[str, Any]], more: list[Message]) -> None:
+    """Write tickets and send letters of new sessions; of the last one again, for a process may have died before."""
+    from engine.paper import effects
+
+    entries = done or account.now.sessions[-1:]
+    for entry in entries:
+        effects.write_tickets_of(account, entry)
+    for problem in effects.send(account, entries, account.settings, more):
+        click.echo(f"message not delivered: {problem}", err=True)
 
 
 @paper.command()
@@ -101,8 +129,18 @@ def serve(name: str, bundle: str) -> None:
         time.sleep,
         lambda: Account(_folder(name)).now.last,
         lambda: _run_process(command),
-        lambda day: click.echo(f"session {day} has not run", err=True),
+        lambda day: _late(name, day),
     )
+
+
+def _late(name: str, day: dt.date) -> None:
+    """Say, and send, that a session has not run."""
+    from engine.paper import effects
+    from engine.paper.account import Account
+
+    click.echo(f"session {day} has not run", err=True)
+    account = Account(_folder(name))
+    effects.send(account, [], account.settings, [effects.missed(account, day, account.settings)])
 
 
 def _run_process(command: list[str]) -> int:
@@ -141,6 +179,52 @@ def status(name: str, as_json: bool) -> None:
     if found["orders"]:
         rows = [(one["ts_code"], one["side"], f"{one['shares']:,}") for one in found["orders"]]
         show_table((f"order after {found['last']}", "side", "shares"), rows)
+
+
+@paper.command()
+@click.argument("name")
+@click.option("--suffix", is_flag=True, help="Codes with their exchange, 600519.SH.")
+def tickets(name: str, suffix: bool) -> None:
+    """Write the orders that wait as a CSV for a broker's client and a page to read, and show where."""
+    from engine.broker.tickets import write_tickets
+    from engine.paper.account import Account
+    from engine.paper.by_hand import tickets_of
+    from engine.paper.effects import TICKETS
+
+    account = Account(_folder(name))
+    waiting = tickets_of(account, account.now.sessions[-1]) if account.now.sessions else []
+    if not waiting:
+        click.echo(f"no order of {name} waits")
+        return
+    written = write_tickets(account.folder / TICKETS, waiting, suffix=suffix)
+    click.echo(f"{written.table}\n{written.page}")
+
+
+@paper.command()
+@click.argument("name")
+@click.argument("export", required=False, type=_FILE)
+@click.option("--none", "nothing", is_flag=True, help="Nothing was traded.")
+@click.option(
+    "--positions", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The broker's holdings."
+)
+@click.option("--cash", type=float, help="The broker's cash after the session, CNY.")
+def fills(name: str, export: Path | None, nothing: bool, positions: Path | None, cash: float | None) -> None:
+    """Import what a broker's client says was traded (成交, a CSV) of the orders that wait.
+
+    Holdings and cash, where they are given, are held against the ledger when the session is run.
+    """
+    from engine.errors import UsageError
+    from engine.paper.account import Account, locked
+    from engine.paper.by_hand import take
+
+    if (export is None) != nothing:
+        raise UsageError("there is nothing to import", "it takes a file, or --none", "Give one of them.")
+    with locked(_folder(name)):
+        account = Account(_folder(name))
+        content = export.read_bytes() if export else b""
+        held = positions.read_bytes() if positions else None
+        entry = take(account, content, str(export), held, None if cash is None else round(cash * 100))
+    click.echo(f"{len(entry['fills'])} fills of {entry['session']}. Next: ashare paper run {name}")
 
 
 @paper.command(name="list")
@@ -236,8 +320,8 @@ def _sessions(
 ) -> Iterator[dict[str, Any]]:
     """Run what is due; a model that is missing is trained once, and the session tried again."""
     from engine.errors import NoModel
-    from engine.paper import cycle
     from engine.panels.bundle import open_bundle
+    from engine.paper import cycle
 
     trained: set[str] = set()
     while True:

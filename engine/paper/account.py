@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from engine import settings as settings_module
-from engine.errors import Damaged, Halted, NoAccount, SettingsError, UsageError
+from engine.errors import Damaged, Halted, NoAccount, ProofFailed, SettingsError, UsageError
 from engine.files import read_json, sha256_of, whole_folder, write_bytes
 from engine.paper.facts import event_from_json
 from engine.paper.journal import FILE, Entry, Journal
@@ -40,6 +41,8 @@ SECTIONS = (
     *("risk", "blacklist", "watch", "execution", "paper"),
 )
 """Settings an account keeps as they were when it was made."""
+SIMULATED, TICKETS = "simulated", "tickets"
+"""How orders are carried out: by the bars of the session, or by people."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 
@@ -58,7 +61,7 @@ class Folded:
     halts : list of Halt
         In force.
     fills : dict of str to dict
-        Imported fills by session that no session has used yet.
+        What was imported of sessions that have not run yet, the newest import of each.
     """
 
     created: Entry
@@ -157,6 +160,11 @@ class Account:
         return str(self.now.created["name"])
 
     @property
+    def by_hand(self) -> bool:
+        """Whether people carry the orders out, and tell what became of them."""
+        return bool(self.now.created["fills"] == TICKETS)
+
+    @cached_property
     def settings(self) -> Settings:
         """The settings the account was made with, over those in force for what is not the account's."""
         return _restored(settings_module.load(), self.now.created["settings"], self.folder / FILE)
@@ -283,6 +291,33 @@ def locked(folder: Path) -> Iterator[None]:
         raise Halted(
             f"the account {folder.name} is in use", "another process holds its lock", "Wait until it ends."
         ) from None
+
+
+BOOKS = "books"
+"""The cause of a halt: the journal's book and zipline's ledger differ."""
+
+
+def halt_for_books(account: Account, error: ProofFailed) -> None:
+    """Stop an account whose two books differ: nothing runs until somebody has looked."""
+    if not any(halt.cause == BOOKS for halt in account.now.halts):
+        account.note("halted", {"what": "all", "cause": BOOKS, "why": f"{error.what}: {error.why}"})
+
+
+def require_agreeing_books(account: Account) -> None:
+    """Refuse to run an account whose books differed.
+
+    Raises
+    ------
+    Halted
+        They did, and nobody has resumed it since.
+    """
+    for halt in account.now.halts:
+        if halt.cause == BOOKS:
+            raise Halted(
+                f"the account {account.name} is halted",
+                halt.why,
+                f"Look into it, then `ashare paper resume {account.name}`.",
+            )
 
 
 def _restored(base: Settings, kept: dict[str, Any], where: Path) -> Settings:

@@ -27,6 +27,7 @@ from engine.model.labels import lag
 from engine.model.shelf import OUTPUTS, Scored
 from engine.panels.bundle import Bundle
 from engine.panels.reader import Panels
+from engine.paper import by_hand
 from engine.paper.account import STATE, Account
 from engine.paper.facts import event_to_json
 from engine.paper.gates import Refusal, refusals
@@ -121,8 +122,11 @@ def run(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | Non
 def run_one(account: Account, bundle: Bundle, day: dt.date) -> Entry:
     """Run one session, and return its entry of the journal."""
     _require(refusals_of(account, bundle, day))
-    done = run_session(bundle, _past(account, bundle.panels, day), day)
+    traded = by_hand.imported(account, day) if account.by_hand else None
+    done = run_session(bundle, _past(account, bundle.panels, day, traded), day)
     _require(_old_models(account, done))
+    if traded is not None:
+        by_hand.require_agreement_of(account, done, traded)
     facts = _facts(account, done)
     facts["files"] = _write_files(account, done)
     return account.note("session", facts)
@@ -152,7 +156,7 @@ def _old_models(account: Account, done: Done) -> Iterator[Refusal]:
         yield Refusal("the model is too old", age, f"Run `ashare train --start {done.session:%Y-%m}`.")
 
 
-def _past(account: Account, panels: Panels, day: dt.date) -> Past:
+def _past(account: Account, panels: Panels, day: dt.date, traded: by_hand.Imported | None) -> Past:
     created = account.now.created
     return Past(
         script=account.script,
@@ -163,6 +167,7 @@ def _past(account: Account, panels: Panels, day: dt.date) -> Past:
         state=account.state(),
         scored=_matured(account, panels, day),
         halted=account.now.halted,
+        fills=None if traded is None else traded.fills,
     )
 
 

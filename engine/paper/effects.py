@@ -12,12 +12,12 @@ from pathlib import Path
 
 import polars as pl
 
-from engine import calendar, clock
-from engine.broker.port import Ticket
+from engine import clock
 from engine.broker.tickets import Paper, write_tickets
 from engine.errors import AshareError
 from engine.paper import letters
 from engine.paper.account import Account
+from engine.paper.by_hand import tickets_of
 from engine.paper.channels import post
 from engine.paper.cycle import DECISIONS
 from engine.paper.journal import Entry
@@ -28,24 +28,6 @@ from engine.types import Choice, Event, Reason, Side
 
 OUTBOX, TICKETS = "outbox", "tickets"
 _PICKED = (Choice.CHOSEN, Choice.KEPT)
-
-
-def tickets_of(account: Account, entry: Entry) -> list[Ticket]:
-    """Return the orders a session left for the next, under ids a broker sees: the account's name and ours."""
-    session = calendar.next_session(dt.date.fromisoformat(entry["session"]))
-    assert session is not None, "a session is not run before the calendar knows the next"
-    return [
-        Ticket(
-            f"{account.name}-{one['order_id']}",
-            session,
-            one["ts_code"],
-            Side(one["side"]),
-            one["shares"],
-            one["limit"],
-            one["reference"] / 100,
-        )
-        for one in entry["orders"]
-    ]
 
 
 def write_tickets_of(account: Account, entry: Entry) -> Paper | None:
@@ -115,9 +97,7 @@ def _fill(one: Entry) -> letters.Fill:
 
 
 def _unfilled(one: Entry) -> letters.Unfilled:
-    return letters.Unfilled(
-        one["ts_code"], Side(one["side"]), one["requested"], one["filled"], Reason(one["reason"])
-    )
+    return letters.Unfilled(one["ts_code"], Side(one["side"]), one["requested"], one["filled"], Reason(one["reason"]))
 
 
 def _standing(account: Account, entry: Entry) -> letters.Day:
