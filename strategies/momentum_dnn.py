@@ -18,6 +18,7 @@ from engine.host.desk import (
     note_events,
     place,
     rebalanced,
+    retrained,
     today,
     unfilled,
     volatility_index,
@@ -71,6 +72,7 @@ def check(context, account):
     stride = lag(settings.labels)
     context.watch, retrain = context.watch.step(matured_ic(context, "momentum_1m"), settings.watch, stride)
     note_events(context, [*drawdown, *volatility, *stops, *barred, *retrain])
+    retrained(context, retrain)
     context.limit = gross_limit(context.drawdown.on, context.volatility.on, settings.selection, settings.risk)
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "paper": "engine.cli.paper:paper",
     "prove": "engine.cli.prove:prove",
     "rules": "engine.cli.prove:rules",
+    "messages": "engine.cli.messages:messages",
 }
 """Commands of the engine; ``data`` and ``demo`` come from the bundles by entry point."""
 
@@ -62,6 +63,7 @@ _PURPOSE = {
     "paper": "trade on paper, one session at a time",
     "prove": "the product checks itself",
     "rules": "the rules of a stock on a day, with their sources",
+    "messages": "whom paper trading tells what it does",
     "demo": "the whole chain on a synthetic market",
     "demo-server": "a local Tushare for tests and trials",
 }

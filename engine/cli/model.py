@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from engine.cli.common import DAY
 
 if TYPE_CHECKING:
     from engine.model.registry import Entry
@@ -18,8 +21,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--start", required=True, help="First month, YYYY-MM.")
-@click.option("--end", required=True, help="Last month, YYYY-MM.")
+@click.option("--start", help="First month, YYYY-MM.")
+@click.option("--end", help="Last month, YYYY-MM.")
+@click.option("--as-of", "days", type=DAY, multiple=True, help="A session: what was known at its close. Repeatable.")
+@click.option(
+    "--events", "run", type=click.Path(path_type=Path), help="A run: as of each session its watch asked for a model."
+)
 @click.option("--seeds", type=click.IntRange(1, 100), help="Networks a month; by default the setting prediction.seeds.")
 @click.option(
     "--device",
@@ -30,8 +37,20 @@ if TYPE_CHECKING:
 )
 @click.option("-b", "--bundle", default="ashare", show_default=True)
 @click.option("--jobs", type=click.IntRange(min=1), help="Models trained at once on a CPU; by default one a core.")
-def train(start: str, end: str, seeds: int | None, device: str, bundle: str, jobs: int | None) -> None:
-    """Train a model for every month of a range; models that are there already are skipped."""
+def train(
+    start: str | None,
+    end: str | None,
+    days: tuple[str, ...],
+    run: Path | None,
+    seeds: int | None,
+    device: str,
+    bundle: str,
+    jobs: int | None,
+) -> None:
+    """Train a model for every month of a range, or for the days a watch asked for one.
+
+    Models that are there already are skipped.
+    """
     from engine import settings
     from engine.cli.common import progress_bar
     from engine.host.registration import install
@@ -39,11 +58,11 @@ def train(start: str, end: str, seeds: int | None, device: str, bundle: str, job
     from engine.model.labels import labels
     from engine.model.months import Wanted, train_models, wanted_models
     from engine.model.processes import cores
-    from engine.model.windows import months
     from engine.panels.bundle import open_bundle
 
     install()
-    values, wanted, where = settings.load(), list(months(start, end)), device_of(device)
+    values, where = settings.load(), device_of(device)
+    wanted = _names(start, end, days, run, values.runs)
     opened, served = open_bundle(bundle), values.prediction.seeds
     if seeds is not None:
         values = values.model_copy(update={"prediction": values.prediction.model_copy(update={"seeds": seeds})})
@@ -75,6 +94,32 @@ def _samples(bundle: Bundle, settings: Settings) -> tuple[Path, Samples]:
     with progress_bar("samples", chunks_of(bundle)) as advance:
         folder = build_samples(bundle, settings, advance)
     return folder, Samples.open(folder)
+
+
+def _names(start: str | None, end: str | None, days: Sequence[str], run: Path | None, runs: Path) -> list[str]:
+    """Return the models that are asked for, months first, each once.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    from engine.cli.backtest import run_folder
+    from engine.errors import UsageError
+    from engine.model.windows import months, name_as_of
+    from engine.report.runs import retrain_events
+
+    if (start is None) != (end is None):
+        raise UsageError("the range has one end", "--start and --end come together", "Give both.")
+    asked = [dt.date.fromisoformat(day) for day in days]
+    if run is not None:
+        asked += retrain_events(run_folder(run, runs))
+    of_months = list(months(start, end)) if start is not None and end is not None else []
+    named = list(dict.fromkeys([*of_months, *map(name_as_of, asked)]))
+    if not named:
+        why = "the run raised no retrain event" if run is not None else "no month and no day is named"
+        raise UsageError("there is nothing to train", why, "Give --start and --end, --as-of DAY or --events RUN.")
+    return named
 
 
 class InOrder:
@@ -152,8 +197,9 @@ def show(model: str, as_json: bool) -> None:
         click.echo(json.dumps(_as_json(entry, promoted), indent=1))
         return
     made = entry.manifest
+    serves = made.month if made.name == made.month else f"{made.month}, after {made.name}"
     lines = {
-        "serves": made.month + (", promoted" if promoted else ""),
+        "serves": serves + (", promoted" if promoted else ""),
         "made": made.made,
         "knows until": made.known_until,
         "trained": f"{made.train.first} to {made.train.last}, {made.train.samples:,} samples",
@@ -183,20 +229,19 @@ def promote(model: str) -> None:
     entry = registry.entry(root, model)
     load_network(entry)
     registry.promote(root, entry)
-    click.echo(f"{entry.month} uses {entry.id} where it fits the data and the settings")
+    click.echo(f"{entry.name} uses {entry.id} where it fits the data and the settings")
 
 
 @models.command()
 @click.argument("month")
 @click.option("--seed", type=int, help="Of the model; by default the setting model.seed.")
 def rollback(month: str, seed: int | None) -> None:
-    """Take the last promotion of a month (YYYY-MM) back."""
+    """Take the last promotion of a month (YYYY-MM), or of the day of an event, back."""
     from engine import settings
     from engine.model import registry
-    from engine.model.windows import months
+    from engine.model.windows import name_of
 
-    values = settings.load()
-    (named,) = months(month, month)
+    values, named = settings.load(), name_of(month)
     before = registry.rollback(values.models, named, values.model.seed if seed is None else seed)
     click.echo(f"{named} uses {before or 'its newest model'} again")
 

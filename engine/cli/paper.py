@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,20 +45,23 @@ def init(name: str, script: Path, capital: float, first: str | None) -> None:
 @click.argument("name")
 @click.option("--sync/--no-sync", default=True, show_default=True, help="Bring lake and bundle up to date first.")
 @click.option("-b", "--bundle", default="ashare", show_default=True)
-@click.option("--now", type=MOMENT, help="Pretend it is this moment (YYYY-MM-DDTHH:MM, Shanghai): for trials on old data.")
+@click.option("--until", type=DAY, help="Go no further than this session; later data are not looked at.")
+@click.option(
+    "--now", type=MOMENT, help="Pretend it is this moment (YYYY-MM-DDTHH:MM, Shanghai): for trials on old data."
+)
 @click.pass_context
-def run(ctx: click.Context, name: str, sync: bool, bundle: str, now: dt.datetime | None) -> None:
+def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | None, now: dt.datetime | None) -> None:
     """Run what is due: settle each session's orders at its real prices, decide, and leave the orders for the next.
 
     To be run once a day after the vendor's data are there; missed sessions are caught up in order. A run that died
     is simply run again.
     """
     from engine.host.registration import install
+    from engine.panels.bundle import open_bundle
     from engine.paper import cycle
     from engine.paper.account import Account, changed, locked
-    from engine.panels.bundle import open_bundle
 
-    moment = _moment(now)
+    moment, last = _moment(now), dt.date.fromisoformat(until) if until else None
     with locked(_folder(name)):
         account = Account(_folder(name))
         for key in changed(account):
@@ -66,11 +70,52 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, now: dt.datetime
             _sync(ctx, moment)
         install()
         ran = 0
-        for entry in cycle.run(account, open_bundle(bundle), moment):
+        for entry in _sessions(ctx, account, bundle, moment, last):
             ran += 1
             click.echo(_line(entry))
         if not ran:
             click.echo(f"nothing is due: the last session was {account.now.last}")
+
+
+@paper.command()
+@click.argument("name")
+@click.option("-b", "--bundle", default="ashare", show_default=True)
+def serve(name: str, bundle: str) -> None:
+    """Run the account whenever a session's data are due, until it is stopped; each run is a process of its own.
+
+    Survives sleep and changes of clock and time zone. A refused run is tried again after paper.retry minutes.
+    """
+    import sys
+    import time
+
+    from engine import clock
+    from engine.paper import serve as service
+    from engine.paper.account import Account
+
+    account = Account(_folder(name))
+    command = [sys.executable, "-c", "from engine.cli.main import main; main()", "paper", "run", name, "-b", bundle]
+    click.echo(f"serving {name}: each session at {account.settings.paper.ready:%H:%M}, Shanghai time", err=True)
+    service.serve(
+        account.settings.paper,
+        clock.now,
+        time.sleep,
+        lambda: Account(_folder(name)).now.last,
+        lambda: _run_process(command),
+        lambda day: click.echo(f"session {day} has not run", err=True),
+    )
+
+
+def _run_process(command: list[str]) -> int:
+    """Run a command; where this process is told to end, the child is, too: it can be killed at any moment."""
+    import subprocess
+
+    process = subprocess.Popen(command)
+    try:
+        return process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
 
 
 @paper.command()
@@ -184,6 +229,36 @@ def _moment(now: dt.datetime | None) -> dt.datetime:
     from engine import clock
 
     return clock.now() if now is None else now.replace(tzinfo=clock.SHANGHAI)
+
+
+def _sessions(
+    ctx: click.Context, account: Account, bundle: str, now: dt.datetime, until: dt.date | None
+) -> Iterator[dict[str, Any]]:
+    """Run what is due; a model that is missing is trained once, and the session tried again."""
+    from engine.errors import NoModel
+    from engine.paper import cycle
+    from engine.panels.bundle import open_bundle
+
+    trained: set[str] = set()
+    while True:
+        try:
+            yield from cycle.run(account, open_bundle(bundle), now, until)
+            return
+        except NoModel as error:
+            if not account.settings.paper.train or not error.model or error.model in trained:
+                raise
+            trained.add(error.model)
+            click.echo(f"{error.what}: training it", err=True)
+            _train(ctx, error.model, bundle)
+
+
+def _train(ctx: click.Context, name: str, bundle: str) -> None:
+    """Run ``ashare train`` for a month, or for the day of an event."""
+    from engine.cli.model import train
+
+    month = len(name) == len("2018-03")
+    wanted = {"start": name, "end": name, "days": ()} if month else {"start": None, "end": None, "days": (name,)}
+    ctx.invoke(train, **wanted, run=None, bundle=bundle)
 
 
 def _sync(ctx: click.Context, moment: dt.datetime) -> None:

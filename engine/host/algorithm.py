@@ -15,6 +15,7 @@ from zipline.algorithm import TradingAlgorithm
 from zipline.finance.blotter import SimulationBlotter
 from zipline.gens.sim_engine import MinuteSimulationClock
 from zipline.sources.benchmark_source import BenchmarkSource
+from zipline.utils.cache import ExpiringCache
 
 from engine import settings as settings_module
 from engine.errors import EndOfDayDataRefused, OutsideData
@@ -107,6 +108,14 @@ class AShareAlgorithm(TradingAlgorithm):
                     "Ask for it in handle_data or a scheduled function; the order still executes at the next open.",
                 )
         return super().pipeline_output(name)
+
+    def _retrain(self) -> None:
+        """Let models trained for an event of this session serve from the next one on.
+
+        Pipelines are computed many sessions at once: what they hold of later ones is of the models before.
+        """
+        self._ashare.models.retrain(self.get_datetime().date())
+        self._pipeline_cache = ExpiringCache()
 
     def before_trading_start(self, data: Any) -> None:
         """Run the script's morning; its prices are those of the session before."""

@@ -112,7 +112,7 @@ class Audit:
         self._take(Subscribed(code, shares, round(shares * price * 100), locked))
 
     def _code(self, sid: int) -> str:
-        return self._panels.assets[sid].codes[0][0]
+        return self._panels.assets[sid].first_code
 
     def _take(self, event: Event) -> None:
         try:

@@ -28,7 +28,7 @@ from engine.portfolio.risk import Ex
 from engine.portfolio.select import Selection, decide
 from engine.portfolio.size import target_shares, turned_over
 from engine.report.runs import Decided
-from engine.types import Choice, Event, Reason, Side
+from engine.types import RETRAIN, Choice, Event, Reason, Side
 
 RETRIED = frozenset(
     {
@@ -258,6 +258,12 @@ def note_events(context: Any, events: Iterable[Event]) -> None:
     """Write events of this close to the run."""
     session = today(context)
     context._diary.events.extend((session, event) for event in events)
+
+
+def retrained(context: Any, events: Iterable[Event]) -> None:
+    """Where the watch asks for it and ``watch.retrain`` allows it, let models of today serve from the next session."""
+    if context.ashare.settings.watch.retrain and any(event.effect == RETRAIN for event in events):
+        context._retrain()
 
 
 def _row(context: Any) -> int:

@@ -45,7 +45,6 @@ class Signals:
         self._panels, self._settings, self._shelf = panels, settings, shelf
         self._engine: PanelEngine | None = None
         self._chunk: Result | None = None
-        self._said: dict[dt.date, int] = {}
 
     def matured(self, row: int) -> tuple[int, dict[str, Coefficient]]:
         """Return the decision row whose returns became known at the close of ``row``, and the coefficients by name.
@@ -78,12 +77,9 @@ class Signals:
         return chunk
 
     def _p_up(self, day: dt.date) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] | None:
-        scored = self._shelf.scored
-        for at in range(len(self._said), len(scored)):
-            self._said[scored[at][0]] = at
-        if day not in self._said:
+        if day not in self._shelf.scored:
             return None
-        _, sids, values = scored[self._said[day]]
+        sids, values = self._shelf.scored[day]
         return sids, values[:, OUTPUTS.index(P_UP)].astype(np.float64)
 
 

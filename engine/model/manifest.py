@@ -67,7 +67,7 @@ class Manifest(_Strict):
     Attributes
     ----------
     month : str
-        The month it serves, YYYY-MM.
+        The month it serves sessions of, YYYY-MM: all of them, or those after ``known_until``.
     made : datetime
         When it was trained, with its zone.
     known_until : date
@@ -98,6 +98,12 @@ class Manifest(_Strict):
     settings: str
     sha256: Sha256
     program: Sha256
+
+    @property
+    def name(self) -> str:
+        """The month it serves, or the day of the event it was trained for: then it knows a part of that month."""
+        known = self.known_until.isoformat()
+        return known if known.startswith(self.month) else self.month
 
     def speaks_our_language(self, settings: FactorSettings) -> bool:
         """Say whether it is the network we know, over the features and the normaliser in force."""

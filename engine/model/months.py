@@ -35,31 +35,31 @@ class Wanted:
 
     @property
     def name(self) -> str:
-        """Month and seed, for people."""
-        return f"{self.window.month} seed {self.seed}"
+        """Model and seed, for people."""
+        return f"{self.window.name} seed {self.seed}"
 
 
-def windows_of(months: Sequence[str], bundle: Bundle, samples: Samples, settings: Settings) -> list[Window]:
-    """Return the window of each month.
+def windows_of(names: Sequence[str], bundle: Bundle, samples: Samples, settings: Settings) -> list[Window]:
+    """Return the window of each month, or day of an event.
 
     Raises
     ------
     NotEnoughHistory, OutsideData
-        A month cannot be trained on this bundle.
+        One cannot be trained on this bundle.
     """
     first, step = int(samples.rows[0]), lag(settings.labels)
-    return [window(month, bundle.panels.days, first, step, settings.model) for month in months]
+    return [window(name, bundle.panels.days, first, step, settings.model) for name in names]
 
 
-def wanted_models(months: Sequence[str], bundle: Bundle, samples: Samples, settings: Settings) -> list[Wanted]:
-    """Return the models of the months, ``prediction.seeds`` each.
+def wanted_models(names: Sequence[str], bundle: Bundle, samples: Samples, settings: Settings) -> list[Wanted]:
+    """Return the models of some months, or days of events, ``prediction.seeds`` each.
 
     Raises
     ------
     NotEnoughHistory, OutsideData
-        A month cannot be trained on this bundle.
+        One cannot be trained on this bundle.
     """
-    windows = windows_of(months, bundle, samples, settings)
+    windows = windows_of(names, bundle, samples, settings)
     seeds = range(settings.model.seed, settings.model.seed + settings.prediction.seeds)
     return [Wanted(one, seed) for one in windows for seed in seeds]
 
@@ -95,7 +95,7 @@ def train_models(
     data_ids = set(bundle.panels.manifest["lineage"])
     missing = []
     for one in wanted:
-        found = registry.find(settings.models, one.window.month, data_ids, settings, one.seed)
+        found = registry.find(settings.models, one.window.name, data_ids, settings, one.seed)
         if found is None:
             missing.append(one)
         else:
@@ -150,6 +150,6 @@ def _train(
     splits = [Split(samples, one.window, settings.model.sample_every) for one in some]
     entries = []
     for one, trained in zip(some, train(splits, [one.seed for one in some], settings, device), strict=True):
-        write_curves(settings.home / "curves" / f"{one.window.month}-seed-{one.seed}", trained)
+        write_curves(settings.home / "curves" / f"{one.window.name}-seed-{one.seed}", trained)
         entries.append(registry.save(settings.models, trained, one.window, panels, settings, one.seed))
     return entries

@@ -4,7 +4,7 @@
 
     models/
       promotions.json          which model a month was told to use, every promotion and rollback in order
-      2015-07-1a2b3c4d/
+      2015-07-1a2b3c4d/        of a month; 2015-07-15-1a2b3c4d of an event on that day
         manifest.json          architecture, features, normaliser, windows, seed, data id, scores, hashes
         weights.safetensors
         program.pt2            the network with its normaliser of the excess as ``torch.export`` writes it, to be
@@ -57,9 +57,9 @@ class Entry:
         return self.folder.name
 
     @property
-    def month(self) -> str:
-        """The month it serves, YYYY-MM."""
-        return self.manifest.month
+    def name(self) -> str:
+        """The month it serves, YYYY-MM, or the day of the event it was trained for, YYYY-MM-DD."""
+        return self.manifest.name
 
 
 def entries(root: Path) -> Iterator[Entry]:
@@ -94,17 +94,17 @@ def entry(root: Path, name: str) -> Entry:
     return found
 
 
-def find(root: Path, month: str, data_ids: set[str], settings: Settings, seed: int) -> Entry | None:
-    """Return the model of a month and seed for these data and settings, None if there is none.
+def find(root: Path, name: str, data_ids: set[str], settings: Settings, seed: int) -> Entry | None:
+    """Return the model of a month or event and of a seed for these data and settings, None if there is none.
 
     It is the one last promoted, if that fits; else the newest that fits.
     """
-    fitting = [one for one in entries(root) if one.month == month and _fits(one, data_ids, settings, seed)]
-    for promoted in reversed(_standing(promotions(root)).get((month, seed), [])):
+    fitting = [one for one in entries(root) if one.name == name and _fits(one, data_ids, settings, seed)]
+    for promoted in reversed(_standing(promotions(root)).get((name, seed), [])):
         chosen = next((one for one in fitting if one.id == promoted), None)
         if chosen is not None:
             return chosen
-        _log.warning("model %s was promoted for %s, and does not fit these data and settings", promoted, month)
+        _log.warning("model %s was promoted for %s, and does not fit these data and settings", promoted, name)
     return max(fitting, key=lambda one: one.manifest.made, default=None)
 
 
@@ -143,8 +143,8 @@ def save(root: Path, trained: Trained, window: Window, panels: Panels, settings:
     weights = to_bytes(trained.network.state_dict(), metadata={"architecture": ARCHITECTURE["name"]})
     digest = hashlib.sha256(weights).hexdigest()
     under = settings.fingerprint(*SECTIONS)  # other settings may give the same weights, and yet not the same model
-    identity = hashlib.sha256(f"{digest}{panels.data_id}{window.month}{seed}{under}".encode()).hexdigest()[:8]
-    folder = root / f"{window.month}-{identity}"
+    identity = hashlib.sha256(f"{digest}{panels.data_id}{window.name}{seed}{under}".encode()).hexdigest()[:8]
+    folder = root / f"{window.name}-{identity}"
     root.mkdir(parents=True, exist_ok=True)
     program = exported(trained.network, trained.excess_mean, trained.excess_sd)
     manifest = Manifest(
@@ -196,7 +196,7 @@ class Promotion(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     verb: Literal["promote", "rollback"]
-    month: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    month: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])(-\d\d)?$")]
     seed: int
     model: str
     at: dt.datetime
@@ -242,8 +242,8 @@ def _standing(history: Sequence[Promotion]) -> dict[tuple[str, int], list[str]]:
 
 
 def promote(root: Path, one: Entry) -> None:
-    """Let a month use a model instead of its newest."""
-    _append(root, "promote", one.month, one.manifest.seed, one.id)
+    """Let a month, or an event, use a model instead of its newest."""
+    _append(root, "promote", one.name, one.manifest.seed, one.id)
 
 
 def rollback(root: Path, month: str, seed: int) -> str | None:

@@ -64,7 +64,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Split:
-    """The samples of a month's window. It is what a trainer is given, so no other samples can reach it.
+    """The samples of a window. It is what a trainer is given, so no other samples can reach it.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Split:
     ------
     LookAhead
         A label learnt from is known only after the first decision validated on, or a label validated on only
-        after the last session before the month: by the samples' own dates, whatever the window says.
+        after ``known_until``: by the samples' own dates, whatever the window says.
     NotEnoughHistory
         One of the two has no sample.
     """
@@ -100,7 +100,7 @@ class Split:
         for name, part in (("learn from", self.training), ("validate on", self.validation)):
             if part.start == part.stop:
                 raise NotEnoughHistory(
-                    f"no model can be trained for {self.window.month}", f"there is no sample to {name}", _MORE
+                    f"no model can be trained for {self.window.name}", f"there is no sample to {name}", _MORE
                 )
         _require_known(self.samples, self.training, int(self.samples.rows[self.validation.start]) - 1, "training")
         _require_known(self.samples, self.validation, self.window.known_until, "validation")

@@ -16,7 +16,7 @@ from engine.settings import SelectionSettings, Settings
 
 
 class Scores(CustomFactor):
-    """What the model of each session's month says of the members; NaN for everybody else. It is kept for the run.
+    """What the model of each session says of the members; NaN for everybody else. It is kept for the run.
 
     Each session is scored as one batch, so a score depends on nothing but its session's members.
     """
@@ -31,7 +31,7 @@ class Scores(CustomFactor):
         for row, date in enumerate(dates):
             if mask[row].any():
                 predicted = shelf.predict(date.date(), features[row, mask[row]].astype(np.float32))
-                shelf.scored.append((date.date(), np.asarray(assets)[mask[row]], predicted.astype(np.float32)))
+                shelf.scored[date.date()] = np.asarray(assets)[mask[row]], predicted.astype(np.float32)
                 for column, name in enumerate(self.outputs):
                     out[name][row, mask[row]] = predicted[:, column]
         return out

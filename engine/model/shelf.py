@@ -1,4 +1,4 @@
-"""The models a run consults, loaded when their month comes."""
+"""The models a run consults, loaded when their time comes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Model:
         return np.concatenate([chances, (excess * moments.sd + moments.mean)[:, None]], axis=1)
 
 
-Scored = tuple[dt.date, npt.NDArray[np.int64], npt.NDArray[np.float32]]
+Scored = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 
 class Shelf:
@@ -86,17 +86,33 @@ class Shelf:
 
     Attributes
     ----------
+    retrained : list of date
+        Sessions of events models were trained for.
     used : list of str
-        Ids of the models consulted so far, in order.
-    scored : list of (date, array of int64, array of float32)
-        What they said: session, sids, and (n, 4) down, flat, up, expected excess.
+        Ids of the models consulted so far, in the order they were loaded.
+    scored : dict of date to (array of int64, array of float32)
+        What they said of a session: sids, and (n, 4) down, flat, up, expected excess.
     """
 
     def __init__(self, settings: Settings, panels: Panels) -> None:
         self._settings, self._data_ids = settings, set(panels.manifest["lineage"])
         self._loaded: dict[str, list[Model]] = {}
+        self.retrained: list[dt.date] = []
         self.used: list[str] = []
-        self.scored: list[Scored] = []
+        self.scored: dict[dt.date, Scored] = {}
+
+    def retrain(self, day: dt.date) -> None:
+        """Let the model trained for an event of a session serve from the next one on, up to the next month.
+
+        What was said of later sessions is dropped: another model speaks of them now.
+        """
+        self.retrained.append(day)
+        self.scored = {session: said for session, said in self.scored.items() if session <= day}
+
+    def name_for(self, day: dt.date) -> str:
+        """Return the name of the model that knows most of what was known before a day: its month's or an event's."""
+        month = f"{day:%Y-%m}"
+        return max((f"{event}" for event in self.retrained if event < day and f"{event:%Y-%m}" == month), default=month)
 
     @property
     def known_until(self) -> dt.date | None:
@@ -104,7 +120,7 @@ class Shelf:
         return min((model.manifest.known_until for held in self._loaded.values() for model in held), default=None)
 
     def predict(self, day: dt.date, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return what the models of a day's month say, averaged over their seeds: (n, 4) of features (n, 9).
+        """Return what the models of a day say, averaged over their seeds: (n, 4) of features (n, 9).
 
         Raises
         ------
@@ -115,7 +131,7 @@ class Shelf:
         return said[0] if len(said) == 1 else np.mean(said, axis=0)
 
     def models_for(self, day: dt.date) -> list[Model]:
-        """Return the models of a day's month, one a seed.
+        """Return the models that serve a day, one a seed.
 
         Raises
         ------
@@ -124,27 +140,32 @@ class Shelf:
         LookAhead
             One knows what was not known before the day.
         """
-        month = f"{day:%Y-%m}"
-        if month not in self._loaded:
+        name = self.name_for(day)
+        if name not in self._loaded:
             first, count = self._settings.model.seed, self._settings.prediction.seeds
-            found = [self._found(day, month, seed) for seed in range(first, first + count)]
+            found = [self._found(day, name, seed) for seed in range(first, first + count)]
             for one in found:
                 if one.manifest.known_until >= day:
                     until = f"it knows what was known on {one.manifest.known_until}"
                     raise LookAhead(f"model {one.id} cannot serve {day}", until, "Remove it and train it again.")
-            self._loaded[month] = [Model(one, self._settings.prediction.device) for one in found]
+            self._loaded[name] = [Model(one, self._settings.prediction.device) for one in found]
             self.used += [one.id for one in found]
-        return self._loaded[month]
+        return self._loaded[name]
 
-    def _found(self, day: dt.date, month: str, seed: int) -> Entry:
+    def _found(self, day: dt.date, name: str, seed: int) -> Entry:
         settings = self._settings
-        found = find(settings.models, month, self._data_ids, settings, seed)
+        found = find(settings.models, name, self._data_ids, settings, seed)
         if found is None:
             several = f" --seeds {settings.prediction.seeds}" if settings.prediction.seeds > 1 else ""
-            raise NoModel(
+            missing = NoModel(
                 f"no model for {day}",
-                f"the registry {settings.models} has none of {month}"
+                f"the registry {settings.models} has none of {name}"
                 f"{f' and seed {seed}' if several else ''} for this data and these settings",
-                f"Run `ashare train --start {month} --end {month}{several}`.",
+                f"Run `ashare train --start {name} --end {name}{several}`."
+                if len(name) == len("2018-03")
+                else f"Run `ashare train --as-of {name}{several}`, or train for all events a run without watch.retrain"
+                f" noted: `ashare train --events RUN{several}`.",
             )
+            missing.model = name
+            raise missing
         return found

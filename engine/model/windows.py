@@ -1,7 +1,13 @@
-"""Which sessions a month's model may learn from (SPEC 6): no label it uses is known later than the month begins."""
+"""Which sessions a model may learn from (SPEC 6): no label it uses is known later than it begins to serve.
+
+A model has a name. ``2018-03`` serves the sessions of that month and knows what was known at the close of the last one
+before it. ``2018-03-15`` was trained for an event of that session: it knows what was known at its close, and serves
+those that follow in the month.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Iterator
@@ -28,14 +34,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Window:
-    """What the model of a month is trained and validated on.
+    """What a model is trained and validated on.
 
     Attributes
     ----------
-    month : str
-        YYYY-MM; the model serves decisions on its sessions.
+    name : str
+        YYYY-MM, or YYYY-MM-DD of a model that was trained for an event.
     known_until : int
-        Row of the last session before the month; every label used is known after its close.
+        Row of the last session before the month, or of the event's; every label used is known after its close.
     train, validation : Interval
         Sessions of the decisions.
     label_lag : int
@@ -45,10 +51,10 @@ class Window:
     ------
     AssertionError
         A training label would be known only after the first validation decision, or a validation label after
-        the month began: such a window cannot be made.
+        ``known_until``: such a window cannot be made.
     """
 
-    month: str
+    name: str
     known_until: int
     train: Interval
     validation: Interval
@@ -58,6 +64,36 @@ class Window:
         assert self.train.first <= self.train.last < self.train.last + self.label_lag < self.validation.first
         assert self.validation.first <= self.validation.last
         assert self.validation.last + self.label_lag <= self.known_until
+
+    @property
+    def month(self) -> str:
+        """The month it serves sessions of, YYYY-MM."""
+        return self.name[:7]
+
+
+def name_as_of(day: dt.date) -> str:
+    """Return the name of the model that knows what was known at the close of a session.
+
+    That of the last session of a month is the next month's: it knows the same.
+    """
+    following = calendar.sessions()
+    following = following[np.searchsorted(following, np.datetime64(day), side="right") :]
+    serves = f"{following[0].item() if len(following) else day:%Y-%m}"
+    return day.isoformat() if serves == f"{day:%Y-%m}" else serves
+
+
+def name_of(text: str) -> str:
+    """Return the name of a model as somebody wrote it, a month or a day.
+
+    Raises
+    ------
+    UsageError
+        It is neither.
+    """
+    with contextlib.suppress(ValueError):
+        if len(text) == len("2018-03-15"):
+            return dt.date.fromisoformat(text).isoformat()
+    return next(months(text, text))
 
 
 def months(start: str, end: str) -> Iterator[str]:
@@ -79,13 +115,13 @@ def months(start: str, end: str) -> Iterator[str]:
         year, month = (year, month + 1) if month < 12 else (year + 1, 1)
 
 
-def window(month: str, days: Days, first_sample: int, label_lag: int, settings: ModelSettings) -> Window:
-    """Return the window of a month.
+def window(name: str, days: Days, first_sample: int, label_lag: int, settings: ModelSettings) -> Window:
+    """Return the window of a model.
 
     Parameters
     ----------
-    month : str
-        YYYY-MM.
+    name : str
+        YYYY-MM, or YYYY-MM-DD for what was known at the close of that session.
     days : array of datetime64[D]
         The sessions of the panels.
     first_sample : int
@@ -98,14 +134,14 @@ def window(month: str, days: Days, first_sample: int, label_lag: int, settings: 
     Raises
     ------
     OutsideData
-        The bundle ends before the month begins.
+        The bundle ends before the month begins, or has no such session.
     NotEnoughHistory
         There are fewer years of samples than the least.
     """
-    known_until = _row_before(month, days)
-    made = _long_enough(month, known_until, days, first_sample, label_lag, settings)
+    known_until = _row_before(name, days) if len(name) == len("2018-03") else _row_of(name, days)
+    made = _long_enough(name, known_until, days, first_sample, label_lag, settings)
     if made is None:
-        raise _too_late(month, known_until, days, first_sample, label_lag, settings)
+        raise _too_late(name, known_until, days, first_sample, label_lag, settings)
     return made
 
 
@@ -133,16 +169,28 @@ def _row_before(month: str, days: Days) -> int:
     return row
 
 
+def _row_of(day: str, days: Days) -> int:
+    """Return the row of a session, or refuse a day that is none of the bundle's."""
+    row = int(np.searchsorted(days, np.datetime64(day)))
+    if row == len(days) or days[row] != np.datetime64(day):
+        raise OutsideData(
+            f"no model can be trained as of {day}",
+            f"it is no session of the bundle, which holds {days[0]} to {days[-1]}",
+            "Choose a session inside it.",
+        )
+    return row
+
+
 def _long_enough(
-    month: str, known_until: int, days: Days, first_sample: int, label_lag: int, settings: ModelSettings
+    name: str, known_until: int, days: Days, first_sample: int, label_lag: int, settings: ModelSettings
 ) -> Window | None:
-    """Return the window of a month, None where it would have fewer years of samples than the least."""
+    """Return the window of a model, None where it would have fewer years of samples than the least."""
     validation = _validation(known_until, days, label_lag, settings)
     last = validation.first - label_lag - 1
     first = max(_row_back(days, last, pd.DateOffset(years=settings.train_years)), first_sample)
     if last < 0 or first > _row_back(days, last, pd.DateOffset(years=settings.minimum_years)):
         return None
-    return Window(month, known_until, Interval(first, last), validation, label_lag)
+    return Window(name, known_until, Interval(first, last), validation, label_lag)
 
 
 def _validation(known_until: int, days: Days, label_lag: int, settings: ModelSettings) -> Interval:
@@ -151,15 +199,16 @@ def _validation(known_until: int, days: Days, label_lag: int, settings: ModelSet
 
 
 def _too_late(
-    month: str, known_until: int, days: Days, first_sample: int, label_lag: int, settings: ModelSettings
+    name: str, known_until: int, days: Days, first_sample: int, label_lag: int, settings: ModelSettings
 ) -> NotEnoughHistory:
-    """Return the refusal of a month, with the first month that these data can train and the data it would need."""
+    """Return the refusal of a model, with the first month that these data can train and the data it would need."""
+    month = name[:7]
     years, last = settings.minimum_years, _validation(known_until, days, label_lag, settings).first - label_lag - 1
     until = f" until {days[last]}" if last >= 0 else ""
     possible = first_trainable(month, days, first_sample, label_lag, settings)
     earlier = f"import data from {_needed_from(month, first_sample, label_lag, settings)} or before"
     return NotEnoughHistory(
-        f"no model can be trained for {month}",
+        f"no model can be trained for {name}",
         f"it learns from at least {years} years of decisions{until}, and these data ({days[0]} to {days[-1]}) allow"
         f" the first decision on {days[first_sample]}",
         f"The first month they can train is {possible}: start there, or {earlier}."

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.settings import WatchSettings
-from engine.types import Event
+from engine.types import RETRAIN, Event
 
 STAKES = tuple(k / 10 for k in range(1, 10))
 """Shares of the wealth that are bet; their mean needs no guess of how bad the signal will get."""
@@ -81,12 +81,12 @@ class ICWatch:
         if settings.method == "sequential":
             now, threshold = wealth(self.below, self.not_below), 1 / settings.false_alarms
             cause = f"sequential test: {self.below} of {self.below + self.not_below} under {settings.ic_floor:g}"
-            return Event("watch", cause, now, threshold, "retrain") if now >= threshold else None
+            return Event("watch", cause, now, threshold, RETRAIN) if now >= threshold else None
         if len(self.recent) < settings.sessions:
             return None
         mean = math.fsum(self.recent) / len(self.recent)
         cause = f"mean rank IC of momentum_1m over {settings.sessions} sessions"
-        return Event("watch", cause, mean, settings.ic_floor, "retrain") if mean < settings.ic_floor else None
+        return Event("watch", cause, mean, settings.ic_floor, RETRAIN) if mean < settings.ic_floor else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON values."""

@@ -70,7 +70,7 @@ class Panels:
     def sids(self) -> dict[str, int]:
         """The stock of each code it has, or had; where a code was used twice, of whoever had it first of all."""
         every = {code: asset.sid for asset in self.assets for code, _ in asset.codes}
-        return every | {asset.codes[0][0]: asset.sid for asset in self.assets}
+        return every | {asset.first_code: asset.sid for asset in self.assets}
 
     @cached_property
     def actions(self) -> Calendar:

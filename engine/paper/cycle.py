@@ -7,6 +7,7 @@ twice.
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import json
 import shutil
@@ -24,13 +25,13 @@ from engine.files import sha256_of, whole_folder, write_bytes
 from engine.host.audit import to_fen
 from engine.model.labels import lag
 from engine.model.shelf import OUTPUTS, Scored
+from engine.panels.bundle import Bundle
+from engine.panels.reader import Panels
 from engine.paper.account import STATE, Account
 from engine.paper.facts import event_to_json
 from engine.paper.gates import Refusal, refusals
 from engine.paper.journal import Entry
 from engine.paper.step import Done, Past, run_session
-from engine.panels.bundle import Bundle
-from engine.panels.reader import Panels
 from engine.portfolio.book import ExDividend
 from engine.report.runs import decisions_frame
 from engine.types import Side
@@ -47,7 +48,7 @@ def last_session(before: dt.datetime, at: dt.time) -> dt.date:
     return found
 
 
-def due(account: Account, bundle: Bundle, now: dt.datetime) -> list[dt.date]:
+def due(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | None = None) -> list[dt.date]:
     """Return the sessions that are to be run, in order.
 
     Parameters
@@ -58,6 +59,8 @@ def due(account: Account, bundle: Bundle, now: dt.datetime) -> list[dt.date]:
         The newest data.
     now : datetime
         The present moment in Shanghai.
+    until : date, optional
+        The last session that is wanted.
 
     Raises
     ------
@@ -79,13 +82,13 @@ def due(account: Account, bundle: Bundle, now: dt.datetime) -> list[dt.date]:
         start = dt.date.fromisoformat(named) if named else min(held, expected)
     else:
         start = last + dt.timedelta(days=1)
-    until = max(expected, held)
+    end = max(expected, held) if until is None else until
     known = calendar.sessions()
-    wanted = known[(known >= np.datetime64(start)) & (known <= np.datetime64(until))]
+    wanted = known[(known >= np.datetime64(start)) & (known <= np.datetime64(end))]
     return [day.astype(dt.date) for day in wanted]
 
 
-def run(account: Account, bundle: Bundle, now: dt.datetime) -> Iterator[Entry]:
+def run(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | None = None) -> Iterator[Entry]:
     """Run what is due, session by session, and yield each one's entry once it is a fact.
 
     Parameters
@@ -96,6 +99,8 @@ def run(account: Account, bundle: Bundle, now: dt.datetime) -> Iterator[Entry]:
         The newest data.
     now : datetime
         The present moment in Shanghai.
+    until : date, optional
+        The last session that is wanted.
 
     Raises
     ------
@@ -106,7 +111,7 @@ def run(account: Account, bundle: Bundle, now: dt.datetime) -> Iterator[Entry]:
     ProofFailed
         The journal's book and zipline's ledger differ: the account is halted.
     """
-    sessions = due(account, bundle, now)
+    sessions = due(account, bundle, now, until)
     if sessions:
         note_repairs(account, bundle)
     for day in sessions:
@@ -141,7 +146,9 @@ def _require(found: Iterator[Refusal]) -> None:
 def _old_models(account: Account, done: Done) -> Iterator[Refusal]:
     known = done.known_until
     if known is not None and (done.session - known).days > account.settings.paper.model_days:
-        age = f"it knows nothing after {known}, more than {account.settings.paper.model_days} days before {done.session}"
+        age = (
+            f"it knows nothing after {known}, more than {account.settings.paper.model_days} days before {done.session}"
+        )
         yield Refusal("the model is too old", age, f"Run `ashare train --start {done.session:%Y-%m}`.")
 
 
@@ -152,14 +159,14 @@ def _past(account: Account, panels: Panels, day: dt.date) -> Past:
         file=account.file,
         capital=created["capital"] / 100,
         settings=account.settings,
-        book=account.now.book,
+        book=copy.deepcopy(account.now.book),  # the journal folds what this one is told, once it is a fact
         state=account.state(),
         scored=_matured(account, panels, day),
         halted=account.now.halted,
     )
 
 
-def _matured(account: Account, panels: Panels, day: dt.date) -> list[Scored]:
+def _matured(account: Account, panels: Panels, day: dt.date) -> dict[dt.date, Scored]:
     """Return what the models said in the session whose returns become known now; nothing else is asked for."""
     row = panels.last_row_to(day) - lag(account.settings.labels)
     decided = str(panels.days[row]) if row >= 0 else ""
@@ -168,13 +175,13 @@ def _matured(account: Account, panels: Panels, day: dt.date) -> list[Scored]:
             path = account.checked(account.session_folder(decided) / SCORES, entry["files"][SCORES])
             frame = pl.read_parquet(path)
             sids = np.array([panels.sids[code] for code in frame["code"]], dtype=np.int64)
-            return [(dt.date.fromisoformat(decided), sids, frame.select(OUTPUTS).to_numpy())]
-    return []
+            return {dt.date.fromisoformat(decided): (sids, frame.select(OUTPUTS).to_numpy().astype(np.float32))}
+    return {}
 
 
 def _facts(account: Account, done: Done) -> Entry:
     """Return what the journal says of a session."""
-    panels, names = done.panels, [asset.codes[0][0] for asset in done.panels.assets]
+    panels, names = done.panels, [asset.first_code for asset in done.panels.assets]
     traded = {names[panels.sids[row.ts_code]] for row in done.settled if row.session}
     _, cash, net_value = done.diary.closes[-1]
     held = {names[sid]: shares for _, sid, shares, *_ in done.diary.holdings}
@@ -262,8 +269,8 @@ def _write_files(account: Account, done: Done) -> dict[str, str]:
 
 def scores_frame(scored: Scored, panels: Panels) -> pl.DataFrame:
     """Return what the models said of a session, a row a member, by first code."""
-    _, sids, values = scored
-    codes = [panels.assets[sid].codes[0][0] for sid in sids.tolist()]
+    sids, values = scored
+    codes = [panels.assets[sid].first_code for sid in sids.tolist()]
     return pl.DataFrame({"code": codes, **{name: values[:, at] for at, name in enumerate(OUTPUTS)}})
 
 
@@ -295,6 +302,6 @@ def _differences(entry: Entry, held: dict[str, int], panels: Panels) -> Iterator
                 yield f"{day} {code}: {name} was {Decimal(before) / 100}, the vendor now says {Decimal(now) / 100}"
     went = {event["stock"] for event in entry["book"] if event["kind"] == ExDividend.__name__}
     for action in panels.actions.on(row):
-        code = panels.assets[action.sid].codes[0][0]
+        code = panels.assets[action.sid].first_code
         if code in held and code not in went and (action.cash or action.shares):
             yield f"{day} {code}: it went ex, which was not known then; nothing was booked"

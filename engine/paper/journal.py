@@ -6,8 +6,8 @@ A line is one JSON object in one fixed form (sorted keys, no blanks)::
 
 ``hash`` is the SHA-256 of the line without it, ``previous`` the hash of the line before. Beside the journal lies
 ``head.json`` with the number and hash of the last line that was finished: it tells a line torn by a crash, which is
-cut off, from lines that somebody cut away. Only logical facts stand in it, no clock and no process, so that a run that was
-interrupted leaves the same bytes as one that was not.
+cut off, from lines that somebody cut away. Only logical facts stand in it, no clock and no process, so that a run that
+was interrupted leaves the same bytes as one that was not.
 """
 
 from __future__ import annotations

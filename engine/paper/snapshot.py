@@ -38,7 +38,7 @@ class Names:
     """
 
     def __init__(self, panels: Panels, finder: AssetFinder) -> None:
-        self._codes = [asset.codes[0][0] for asset in panels.assets]
+        self._codes = [asset.first_code for asset in panels.assets]
         self._sids = {code: sid for sid, code in enumerate(self._codes)}
         self._finder = finder
 
@@ -155,4 +155,3 @@ def orders_from_json(values: list[Json], names: Names) -> list[Waiting]:
         )
         for one in values
     ]
-

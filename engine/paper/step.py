@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,11 +27,11 @@ from engine.host.audit import Audit
 from engine.host.portal import AShareDataPortal
 from engine.host.tracker import AShareMetricsTracker
 from engine.model.shelf import Scored
-from engine.paper.memory import Memory
-from engine.paper.snapshot import FORMAT, Names, ledger_to_json, orders_from_json, orders_to_json, restore_ledger
 from engine.panels.bars import NoMinuteBars, PanelBarReader
 from engine.panels.bundle import Bundle
 from engine.panels.reader import Panels
+from engine.paper.memory import Memory
+from engine.paper.snapshot import FORMAT, Names, ledger_to_json, orders_from_json, orders_to_json, restore_ledger
 from engine.portfolio.book import Book
 from engine.portfolio.book import Event as BookEvent
 from engine.report.runs import Diary
@@ -88,8 +88,8 @@ class Past:
         The fold of the journal; it is taken on.
     state : dict or None
         What the session before wrote down; None on the first.
-    scored : sequence of Scored
-        What models said in the sessions whose returns are not known yet.
+    scored : mapping of date to Scored
+        What models said in the session whose returns become known in this one.
     halted : frozenset of Side
         Sides of which no order is taken.
     """
@@ -100,7 +100,7 @@ class Past:
     settings: Settings
     book: Book
     state: Json | None = None
-    scored: Sequence[Scored] = ()
+    scored: Mapping[dt.date, Scored] = field(default_factory=dict)
     halted: frozenset[Side] = frozenset()
 
 
@@ -159,10 +159,12 @@ class PaperAlgorithm(AShareAlgorithm):
         super().__init__(settings=past.settings, script=past.script, algo_filename=past.file, **kwargs)
         assert isinstance(self.blotter, AShareBlotter)
         self.blotter.halted = past.halted
-        self._ashare.models.scored.extend(past.scored)
+        self._ashare.models.scored.update(past.scored)
+        if past.state is not None:
+            self._ashare.models.retrained += map(dt.date.fromisoformat, past.state["retrained"])
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """Run the script's ``initialize``, then put back what it remembered; its functions and pipelines are made anew."""
+        """Run the script's ``initialize``, which makes functions and pipelines anew, then put back what it remembered."""
         self._own = frozenset({"_own", *vars(self), *_LATER})
         super().initialize(*args, **kwargs)
         self._globals = self._remembered_globals()
@@ -185,21 +187,20 @@ class PaperAlgorithm(AShareAlgorithm):
             The script keeps something on ``context``, or in a global, that the next session could not have.
         """
         kept = {name: value for name, value in vars(self).items() if name not in self._own}
-        closed, net = self._diary.closes[-1], self._diary.closes[-1][2]
+        shelf, closed = self._ashare.models, self._diary.closes[-1]
         orders = orders_to_json(self.blotter.waiting(), self._names)
         tracker = self.metrics_tracker
         state = {
             "format": FORMAT,
             "session": str(closed[0]),
-            "net_value": net,
+            "net_value": closed[2],
             "context": self._memory.encode(kept),
             "recorded": self._memory.encode(self._recorded_vars),
             "ledger": ledger_to_json(tracker.ledger, self._names),
             "orders": orders,
+            "retrained": [str(day) for day in shelf.retrained if f"{day:%Y-%m}" == f"{closed[0]:%Y-%m}"],
         }
         self._require_globals_unchanged()
-        shelf = self._ashare.models
-        scored = shelf.scored[-1] if len(shelf.scored) > len(self._past.scored) else None
         assert self._kept_book is not None
         return Done(
             session=closed[0],
@@ -207,7 +208,7 @@ class PaperAlgorithm(AShareAlgorithm):
             entered=list(self._kept_book.taken),
             state=state,
             diary=self._diary,
-            scored=scored,
+            scored=shelf.scored.get(closed[0]),
             models=list(shelf.used),
             known_until=shelf.known_until,
             halts=self._halts,

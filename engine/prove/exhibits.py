@@ -19,7 +19,7 @@ from engine import settings as settings_module
 from engine.errors import NoModel, NotEnoughHistory
 from engine.model.labels import labels, lag
 from engine.model.registry import Entry
-from engine.model.windows import Days, months
+from engine.model.windows import Days, months, name_as_of
 from engine.panels.bundle import Bundle, open_bundle
 from engine.panels.reader import Panels
 from engine.pipeline.export import Coverage, factor_frames
@@ -164,7 +164,10 @@ def _codes(panels: Panels, rows: npt.NDArray[np.intp], sids: npt.NDArray[np.intp
 
 
 def _trained(bundle: Bundle, settings: Settings, last: int) -> list[Entry]:
-    """Train the models of the sessions that end with the last one, and of the session after it."""
+    """Train the models of the sessions that end with the last one, and what a watch would ask for on that one.
+
+    The model as of the last session of a month is the next month's.
+    """
     import torch
 
     from engine.model.months import Wanted, train_models, wanted_models
@@ -172,9 +175,10 @@ def _trained(bundle: Bundle, settings: Settings, last: int) -> list[Entry]:
 
     days, folder = bundle.panels.days, build_samples(bundle, settings)
     samples, wanted = Samples.open(folder), list[Wanted]()
-    for month in months(str(days[max(last + 1 - RUN, 0)])[:7], _next_month(days, last)):
+    of_months = months(str(days[max(last + 1 - RUN, 0)])[:7], _next_month(days, last))
+    for name in dict.fromkeys([*of_months, name_as_of(days[last].item())]):
         with contextlib.suppress(NotEnoughHistory):
-            wanted += wanted_models([month], bundle, samples, settings)
+            wanted += wanted_models([name], bundle, samples, settings)
     found: dict[Wanted, Entry] = {}
     train_models(
         wanted,
@@ -199,7 +203,7 @@ def _model(entry: Entry) -> Exhibit:
     said = entry.manifest.model_dump(mode="json", include=set(LEARNT))
     flat = [(f"{name}.{key}", value) for name, values in said.items() for key, value in _items(values)]
     rows = pl.DataFrame([(name.rstrip("."), repr(value)) for name, value in flat], ["what", "value"], orient="row")
-    return Exhibit(Evidence.MODELS, f"model {entry.month} seed {entry.manifest.seed}", ("what",), rows.sort("what"))
+    return Exhibit(Evidence.MODELS, f"model {entry.name} seed {entry.manifest.seed}", ("what",), rows.sort("what"))
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:

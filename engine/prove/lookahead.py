@@ -89,6 +89,7 @@ class Lookahead:
             "ASHARE_DATA__COVERAGE": "0",  # a future that was dropped or nulled is thin
             "ASHARE_REPORT__TEARSHEET": "false",
             "ASHARE_MODEL__EPOCHS": str(epochs),
+            "ASHARE_WATCH__RETRAIN": "false",  # the model as of T is compared by itself
         }
 
     def __enter__(self) -> Lookahead:

@@ -1,9 +1,12 @@
-"""The readings the strategy's design leaves open, each switched alone, and how much it moves a run (SPEC 7, 8, 13)."""
+"""The readings the strategy's design leaves open, each switched alone, and how much it moves a run (SPEC 7, 8, 13).
+
+And its rules of risk: none of them, each alone, all together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +17,12 @@ from engine.settings import Settings
 
 FIGURES = ("total return", "Sharpe ratio", "maximum drawdown")
 """What a reading is measured by."""
+RULE_FIGURES = ("total return", "annual return", "Sharpe ratio", "maximum drawdown")
+"""What the rules of risk are measured by."""
+EVENTS = ("stop", "blacklist")
+"""Rules that act on one stock: their events are counted."""
+SWITCHES = ("drawdown", "volatility")
+"""Rules that are on or off: the closes in which they were on are counted."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +75,39 @@ READINGS: tuple[Reading, ...] = (
     Reading("no drawdown switch", {"risk.drawdown_on": "0", "risk.drawdown_off": "0"}),
     Reading("no volatility switch", {"risk.volatility_above": "0"}),
     Reading("no blacklist", {"blacklist.wrong": "0"}),
+    Reading("a model for each event of the watch", {"watch.retrain": "True"}, models=True),
+    Reading("no model but the month's", {"watch.retrain": "False"}),
     Reading("roe over twelve months", {"factors.roe": "ttm"}, models=True),
     Reading("roe of the year to date", {"factors.roe": "ytd"}, models=True),
 )
 """Those in force already are left out of an audit: they are its base."""
+
+RULES: Mapping[str, Mapping[str, str]] = {
+    "stops": {"risk.stop": "0"},
+    "drawdown switch": {"risk.drawdown_on": "0", "risk.drawdown_off": "0"},
+    "volatility switch": {"risk.volatility_above": "0"},
+    "blacklist": {"blacklist.wrong": "0"},
+}
+"""The rules of risk, and the settings that switch each off."""
+
+
+def rules_alone(settings: Settings) -> list[Reading]:
+    """Return the runs beside that with all rules in force: without any, and each alone.
+
+    A rule the settings have switched off is not switched on, and one that is the only one is in force alone already.
+    """
+    on = [name for name, off in RULES.items() if not Reading(name, off).in_force(settings)]
+    if not on:
+        return []
+    alone = on if len(on) > 1 else []
+    return [
+        Reading("no rule of risk", _off(on)),
+        *(Reading(f"{name} alone", _off([other for other in on if other != name])) for name in alone),
+    ]
+
+
+def _off(rules: Sequence[str]) -> dict[str, str]:
+    return {key: value for name in rules for key, value in RULES[name].items()}
 
 
 @dataclass(frozen=True)
@@ -81,9 +119,13 @@ class Moved:
     what : str
         The reading.
     figures : mapping of str to float
-        By the names of ``FIGURES``; empty where it was not run.
+        By their names in ``engine.report.statistics``; empty where it was not run.
     fills : int
         Orders that traded something.
+    events : mapping of str to int
+        What the rules of risk and watch did, by rule.
+    sessions_on : mapping of str to int
+        In how many closes each switch was on.
     train : str
         The command that trains the models it needs; empty where it was run.
     """
@@ -91,6 +133,8 @@ class Moved:
     what: str
     figures: Mapping[str, float]
     fills: int = 0
+    events: Mapping[str, int] = field(default_factory=dict)
+    sessions_on: Mapping[str, int] = field(default_factory=dict)
     train: str = ""
 
     def against(self, base: Moved) -> dict[str, float]:
@@ -103,7 +147,8 @@ def moved(what: str, folder: Path) -> Moved:
     manifest, perf = read_json(folder / "manifest.json"), pl.read_parquet(folder / "perf.parquet")
     daily = returns(perf["net_value"].to_numpy(), manifest["capital"], perf["flow"].to_numpy())
     found = figures(daily, perf["benchmark_return"].to_numpy(), sessions_a_year(manifest["start"], manifest["end"]))
-    return Moved(what, {name: found[name] for name in FIGURES}, manifest["fills"])
+    on = {rule: switch["sessions_on"] for rule, switch in manifest["switches"].items()}
+    return Moved(what, found, manifest["fills"], manifest["events"], on)
 
 
 def table(base: Moved, others: Sequence[Moved]) -> tuple[list[str], list[list[str]]]:
@@ -112,10 +157,29 @@ def table(base: Moved, others: Sequence[Moved]) -> tuple[list[str], list[list[st
     return head, [_row(base, None), *(_row(one, base) for one in others if one.figures)]
 
 
+def rules_table(base: Moved, others: Sequence[Moved]) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of the rules of risk: none, each alone, and as the settings have them."""
+    head = ["rules of risk", *RULE_FIGURES, "fills", *EVENTS, *(f"{rule} on" for rule in SWITCHES)]
+    return head, [
+        [
+            one.what,
+            *(_form(name).format(one.figures[name]) for name in RULE_FIGURES),
+            f"{one.fills:,}",
+            *(f"{one.events.get(rule, 0):,}" for rule in EVENTS),
+            *(f"{one.sessions_on[rule]:,}" for rule in SWITCHES),
+        ]
+        for one in (*others, base)
+    ]
+
+
+def _form(name: str) -> str:
+    return "{:.2f}" if name == "Sharpe ratio" else "{:.2%}"
+
+
 def _row(one: Moved, base: Moved | None) -> list[str]:
     cells = [one.what]
     for name in FIGURES:
-        form = "{:.2f}" if name == "Sharpe ratio" else "{:.2%}"
+        form = _form(name)
         apart = "" if base is None else form.replace(":", ":+").format(one.against(base)[name])
         cells += [form.format(one.figures[name]), apart]
     return [*cells, f"{one.fills:,}"]

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
@@ -27,7 +27,7 @@ from engine.files import whole_folder, write_json
 from engine.model.shelf import Scored
 from engine.panels.reader import Panels
 from engine.settings import Settings
-from engine.types import SWITCHED, Choice, Event, Reason
+from engine.types import RETRAIN, SWITCHED, Choice, Event, Reason
 
 _log = logging.getLogger(__name__)
 
@@ -184,8 +184,8 @@ class RunRecord:
         Daily returns of the benchmark, a value a session.
     models : sequence of str
         Ids of the models it consulted.
-    scores : sequence of (date, array of sids, array (n, 4))
-        What they said of each member: down, flat, up, expected excess.
+    scores : mapping of date to (array of sids, array (n, 4))
+        What they said of each member in a session: down, flat, up, expected excess.
     """
 
     strategy: str
@@ -197,7 +197,7 @@ class RunRecord:
     orders: Sequence[OrderRow]
     benchmark: Sequence[float]
     models: Sequence[str]
-    scores: Sequence[Scored] = ()
+    scores: Mapping[dt.date, Scored] = field(default_factory=dict)
 
 
 def write_run(record: RunRecord) -> Path:
@@ -359,13 +359,14 @@ def _scores(record: RunRecord) -> pl.DataFrame:
             pl.Series("ts_code", [assets[sid].code_on(session) for sid in sids]),
             pl.all(),
         )
-        for session, sids, values in record.scores
+        for session, (sids, values) in record.scores.items()
     ]
     return pl.concat(frames)
 
 
 def _manifest(record: RunRecord, orders: pl.DataFrame, made: dt.datetime) -> dict[str, Any]:
-    settings = record.settings.model_dump(mode="json", exclude={"home", "tushare"})  # no run depends on who is asked
+    # no run depends on who is asked or told
+    settings = record.settings.model_dump(mode="json", exclude={"home", "tushare", "messages"})
     closes = record.diary.closes
     script_id = hashlib.sha256(record.script.encode()).hexdigest()
     identity = hashlib.sha256(f"{script_id}{settings}{record.panels.data_id}{closes[0][0]}{closes[-1][0]}".encode())
@@ -426,6 +427,13 @@ def code_id() -> str:
         if path.suffix in {".py", ".csv", ".toml", ".html", ".css"}:
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def retrain_events(folder: Path) -> list[dt.date]:
+    """Return the sessions in which a run's watch asked for another model, in their order."""
+    path = folder / "events.parquet"
+    days = pl.read_parquet(path).filter(effect=RETRAIN)["session"].to_list() if path.exists() else []
+    return sorted(set(days))
 
 
 def runs_newest_first(folder: Path) -> list[Path]:

@@ -14,6 +14,8 @@ from engine.cli.backtest import run
 from engine.cli.main import main
 from engine.panels.bundle import open_bundle
 from engine.panels.reader import yuan
+from engine.types import Choice
+from tests.plain import Plain
 
 FLAGSHIP = Path(__file__).parents[2] / "strategies" / "momentum_dnn.py"
 CAP, GROSS = 0.08, 0.8
@@ -52,6 +54,26 @@ def test_what_must_hold_of_every_run(folder: Path) -> None:
     assert manifest["switches"]["drawdown"]["times_on"] > 0
     assert {"stop", "drawdown", "blacklist", "watch"} <= set(manifest["events"])
     assert set(found["ic"]["name"]) >= {"momentum_1m", "debt_to_assets", "p_up"}
+
+
+@pytest.mark.real
+def test_every_real_member_has_one_reason(real_home: Path, real_market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a sample of the real market: its universe comes from the files, by a plain second computation."""
+    monkeypatch.setenv("ASHARE_MODEL__EPOCHS", "1")
+    monkeypatch.setenv("ASHARE_REPORT__TEARSHEET", "false")
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--start", "2018-01", "--end", "2018-03", "--jobs", "1"])
+    assert not end.value.code
+    folder = run(FLAGSHIP, "2018-01-02", "2018-03-30", capital=1e7)
+    decisions = pl.read_parquet(folder / "decisions.parquet")
+    sessions = pl.read_parquet(folder / "perf.parquet")["session"].to_list()
+    plain = Plain(real_market, [f"{day:%Y%m%d}" for day in open_bundle().panels.days.tolist()])
+    for session in sessions[::5]:
+        decided = decisions.filter(session=session)
+        assert sorted(decided["ts_code"]) == plain.universe(f"{session:%Y%m%d}")
+        assert decided["reason"].is_in(list(Choice)).all()
+    counted = json.loads((folder / "manifest.json").read_text())["decisions"]
+    assert sum(counted.values()) == decisions.height > 500
 
 
 def require_one_reason_a_member(decisions: pl.DataFrame, scores: pl.DataFrame, sessions: list[dt.date]) -> None:

@@ -7,6 +7,7 @@ market gives. There are no fees, so that every figure is a round one. Session 1 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from engine.cli.main import main
 from engine.errors import BadInput
 from engine.pipeline.datasets import Daily
 from engine.pipeline.factors import NAMES
+from engine.report.design import rules_alone
+from engine.settings import BlacklistSettings, RiskSettings, Settings
 from engine.types import Choice
 from tests.conftest import Run
 from tests.golden.cases import lines_of
@@ -367,6 +370,53 @@ def test_the_design_is_audited(flagship, capsys):
     assert "orders fill at the open" not in found  # it is the base
     assert "no stop" not in found  # the settings have none
     assert set(found) >= {"no blacklist", "no volatility switch", "no drawdown switch", "roe of the year to date"}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_rules_of_risk_are_shown_alone(flagship, capsys, as_json):
+    """Both names fall to 8.99 in session 4 and are back at 10.00 in session 7, as with the drawdown switch above.
+
+    Without a rule 40,000 shares of each are held to the end: return 0, drawdown 80,800 of 1,000,000. The switch is on
+    in the closes of sessions 4, 5 and 6, and sells at 8.99 what it buys back at 10.00. The index stands still, and no
+    outcome matures: the other two rules do nothing. The settings have no stop.
+    """
+    bars = "10 10 9 8.99 8.99/9.5 9.5/9.99 9.99/10 10"
+    flagship(market_of({A: bars, B: bars}), TWO)
+    path = Path("flagship.py")
+    path.write_text(SCRIPT, "utf-8")
+    capsys.readouterr()
+    words = ["-s", DAYS[0], "-e", DAYS[-1], "-f", str(path), "--capital", "1000000"]
+    with pytest.raises(SystemExit) as end:
+        main(["audit-design", *words, *["--json"] * as_json])
+    assert not end.value.code
+    said = capsys.readouterr().out
+    if not as_json:
+        lines = [re.split(r" {2,}", line) for line in said.split("\n\n")[1].splitlines()]
+        assert lines[0][-2:] == ["drawdown on", "volatility on"]
+        assert [line[0] for line in lines[1:]] == [*ALONE, "as the settings have it"]
+        assert lines[1][1:] == ["0.00%", "0.00%", lines[1][3], "-8.08%", "2", "0", "0", "0", "0"]
+        assert lines[2][-2:] == lines[5][-2:] == ["3", "0"]
+        return
+    found = {one["what"]: one for one in json.loads(said)}
+    base = found["as the settings have it"]
+    none, *alone = (found[name] for name in ALONE)
+    assert none["figures"]["total return"] == pytest.approx(0)
+    assert none["figures"]["maximum drawdown"] == pytest.approx(-0.0808)
+    assert base["figures"]["total return"] < -0.01
+    assert [one["sessions_on"]["drawdown"] for one in (none, *alone)] == [0, 3, 0, 0]
+    assert [one["figures"] == base["figures"] for one in alone] == [True, False, False]
+    assert [one["figures"] == none["figures"] for one in alone] == [False, True, True]
+    assert "stops alone" not in found
+
+
+ALONE = ("no rule of risk", "drawdown switch alone", "volatility switch alone", "blacklist alone")
+
+
+def test_a_rule_that_is_the_only_one_is_shown_once():
+    off = {"volatility_above": 0, "drawdown_on": 0, "drawdown_off": 0}
+    values = Settings(risk=RiskSettings(**off), blacklist=BlacklistSettings(wrong=0))
+    assert [one.what for one in rules_alone(values)] == ["no rule of risk"]
+    assert rules_alone(values.model_copy(update={"risk": RiskSettings(stop=0, **off)})) == []
 
 
 def said_why(capsys: Any, line: str) -> list[str]:

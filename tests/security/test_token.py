@@ -69,6 +69,8 @@ LINES = {
     "prove lookahead": "prove lookahead --dates 2018-04-02 --kinds dropped --no-models",
     "prove warmup": "prove warmup --count 1",
     "rules": "rules 600000.SH 2018-04-02",
+    "messages list": "messages list",
+    "messages test": "messages test",
     "demo": "",
     "demo-server": "",
 }
@@ -170,8 +172,9 @@ def say(set_up, capfd, caplog) -> Say:
 
 def test_every_command_keeps_the_token_to_itself(say, home, tmp_path, market, monkeypatch):
     Path("mine.py").write_text(SCRIPT)
-    with LocalTushare(market, TOKEN, calls_per_minute=10**6, terms=FREE) as server:
+    with LocalTushare(market, TOKEN, calls_per_minute=10**6, terms=FREE) as server, Echo(200, TOKEN.encode()) as told:
         monkeypatch.setenv("ASHARE_TUSHARE__BASE_URL", server.url)
+        monkeypatch.setenv("ASHARE_MESSAGES", f"json://{TOKEN}@{told.url.removeprefix('http://')}/{TOKEN}")
         codes = {}
         for name in dict.fromkeys(["init", "data sync", "data build", *LINES]):
             if LINES[name]:

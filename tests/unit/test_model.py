@@ -64,7 +64,7 @@ def test_the_same_bits_for_any_number_of_processes(demo_samples, tmp_path):
     for jobs in (1, 2):
         values, done = train(demo_samples, tmp_path / str(jobs), months, jobs)
         assert all(fresh for _, fresh in done)
-        hashes.append({entry.month: entry.manifest.sha256 for entry in registry.entries(values.models)})
+        hashes.append({entry.name: entry.manifest.sha256 for entry in registry.entries(values.models)})
     assert hashes[0] == hashes[1]
 
 

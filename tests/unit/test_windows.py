@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.calendar import sessions
 from engine.errors import NotEnoughHistory, OutsideData, UsageError
-from engine.model.windows import Interval, Window, first_trainable, months, window
+from engine.model.windows import Interval, Window, first_trainable, months, name_as_of, name_of, window
 from engine.settings import ModelSettings
 
 ALL = sessions()
@@ -124,3 +127,53 @@ def test_the_months_of_2018_need_the_data_the_readme_says():
     assert first_of_training("2012-05-01") > 240  # all four years it wants
     with pytest.raises(NotEnoughHistory):
         first_of_training("2013-06-01")
+
+
+def test_an_event_by_hand():
+    """As of Thursday 2018-03-15: the last label known at its close is that of 21 sessions before, 2018-02-07.
+
+    Back from 15 March: 14, 13, 12, 9, 8, 7, 6, 5, 2, 1 (10), 28 Feb, 27, 26, 23, 22 (15), closed for the Spring
+    Festival from the 15th to the 21st, 14, 13, 12, 9, 8 (20), 7 (21).
+    """
+    found = window("2018-03-15", DAYS, 240, LAG, S)
+    assert (found.name, found.month, str(DAYS[found.known_until])) == ("2018-03-15", "2018-03", "2018-03-15")
+    assert str(DAYS[found.validation.last]) == "2018-02-07"
+    assert str(DAYS[found.validation.first]) == "2017-08-08"
+    assert found.train.last + 21 == found.validation.first - 1
+
+
+def test_the_last_session_of_a_month_names_the_next_month_s_model():
+    assert name_as_of(dt.date(2018, 3, 29)) == "2018-03-29"
+    assert name_as_of(dt.date(2018, 3, 30)) == "2018-04"
+    assert name_as_of(dt.date(2018, 12, 28)) == "2019-01"
+    assert name_as_of(ALL[-1].item()) == str(ALL[-1])  # nobody knows what follows
+    month, day = (window(name, DAYS, 240, LAG, S) for name in ("2018-04", "2018-03-30"))
+    assert dataclasses.replace(day, name="2018-04") == month
+
+
+@given(st.integers(1200, len(DAYS) - 1), st.integers(1, 40))
+def test_no_label_of_an_event_s_window_is_known_after_it(row, lag):
+    found = window(str(DAYS[row]), DAYS, 240, lag, S)
+    assert found.train.last + lag < found.validation.first
+    assert found.validation.last + lag == found.known_until == row
+
+
+@pytest.mark.parametrize("day", ["2018-03-17", "2009-12-31", "2019-07-01"])
+def test_a_day_that_is_no_session_of_the_data_is_refused(day):
+    with pytest.raises(OutsideData, match=f"as of {day}"):
+        window(day, DAYS, 240, LAG, S)
+
+
+def test_an_event_with_too_little_before_it_is_refused():
+    with pytest.raises(NotEnoughHistory, match=r"for 2014-06-18.*The first month they can train is"):
+        window("2014-06-18", DAYS, 240, LAG, S)
+
+
+@pytest.mark.parametrize("text", ["2018-03-32", "2018-3-5", "20180315", "2018-13", ""])
+def test_a_model_s_name_badly_written(text):
+    with pytest.raises(UsageError):
+        name_of(text)
+
+
+def test_a_model_s_name_is_a_month_or_a_day():
+    assert [name_of(text) for text in ("2018-03", "2018-03-15")] == ["2018-03", "2018-03-15"]
