@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from decimal import Decimal
@@ -189,18 +190,23 @@ def _facts(account: Account, done: Done) -> Entry:
     panels, names = done.panels, [asset.first_code for asset in done.panels.assets]
     traded = {names[panels.sids[row.ts_code]] for row in done.settled if row.session}
     _, cash, net_value = done.diary.closes[-1]
-    held = {names[sid]: shares for _, sid, shares, *_ in done.diary.holdings}
+    held = {
+        names[sid]: {"shares": shares, "sellable": sellable, "cost": float(cost)}
+        for _, sid, shares, sellable, cost, _ in done.diary.holdings
+    }
     return {
         "session": str(done.session),
         "data_id": panels.data_id,
         "settled": [_settled(row) for row in done.settled],
         "book": [event_to_json(event) for event in done.entered],
+        "actions": [_action(names[sid], kind, shares, gain) for _, sid, kind, shares, gain in done.diary.actions],
         "cash": to_fen(cash),
         "net_value": to_fen(net_value),
         "positions": held,
         "marks": _marks(panels, sorted({*held, *traded})),
-        "orders": [_ordered(panels, one) for one in done.orders],
+        "orders": [_ordered(panels, one) for one in done.orders if not one["cancelled"]],
         "events": [_event(event) for day, event in done.diary.events],
+        "ic": [_coefficient(*one) for one in done.diary.coefficients],
         "halts": [{"what": one.what, "cause": one.cause, "why": one.why} for one in done.halts],
         "models": done.models,
         "recorded": done.state["recorded"],
@@ -223,6 +229,15 @@ def _settled(row: OrderRow) -> Entry:
         "transfer_fee": row.transfer_fee,
         "reason": str(row.reason),
     }
+
+
+def _action(code: str, kind: str, shares: int, cash: float) -> Entry:
+    """Return what a corporate action did to a holding, shares and fen, signed."""
+    return {"code": code, "kind": kind, "shares": shares, "cash": to_fen(cash)}
+
+
+def _coefficient(session: dt.date, decided: dt.date, name: str, value: float, n: int) -> Entry:
+    return {"decided": str(decided), "name": name, "rank_ic": None if math.isnan(value) else float(value), "n": n}
 
 
 def _ordered(panels: Panels, one: Entry) -> Entry:
@@ -296,7 +311,7 @@ def note_repairs(account: Account, bundle: Bundle) -> None:
         account.note("repaired", {"found": found})
 
 
-def _differences(entry: Entry, held: dict[str, int], panels: Panels) -> Iterator[str]:
+def _differences(entry: Entry, held: dict[str, Entry], panels: Panels) -> Iterator[str]:
     day = entry["session"]
     row = panels.first_row_from(day)
     for code, (opened, closed) in entry["marks"].items():
