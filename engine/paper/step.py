@@ -172,7 +172,7 @@ class PaperAlgorithm(AShareAlgorithm):
             self._ashare.models.retrained += map(dt.date.fromisoformat, past.state["retrained"])
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """Run the script's ``initialize``, which makes functions and pipelines anew, then put back what it remembered."""
+        """Run the script's ``initialize``, which makes functions and pipelines anew; put back what it remembered."""
         self._own = frozenset({"_own", *vars(self), *_LATER})
         super().initialize(*args, **kwargs)
         self._globals = self._remembered_globals()
