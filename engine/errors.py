@@ -19,7 +19,8 @@
     ├── ProofFailed            exit 4   the product's check of itself failed
     │   └── LookAhead                   a value would be used before it was known
     ├── ScriptFailed           exit 1   an exception in the user's own script
-    └── Halted                 exit 5   halted, or another process holds the lock
+    ├── Halted                 exit 5   halted, or another process holds the lock
+    └── DiskFailed             exit 7   the disk is full, broken or not ours to write to
 
 They derive from ``click.ClickException``, so that the stock ``zipline`` command prints them in one line too.
 """
@@ -129,3 +130,9 @@ class Halted(AshareError):
     """Halted, or another process holds the lock."""
 
     exit_code = 5
+
+
+class DiskFailed(AshareError):
+    """The disk is full, broken or not ours to write to; what was written whole before stands."""
+
+    exit_code = 7

@@ -77,10 +77,10 @@ def run(
     except click.ClickException:
         raise
     except Exception as error:
-        place = place_in_script(error, str(strategy))
-        if place is None:
+        failed = script_failure(error, str(strategy))
+        if failed is None:
             raise
-        raise ScriptFailed(place, *_said(error)) from error
+        raise failed from error
     finally:
         logging.disable(logging.NOTSET)
     return Path(perf.attrs["run"])
@@ -124,6 +124,12 @@ def _require_ours(bundle: str) -> None:
         raise NoBundle(f"{bundle!r} is no A-share bundle", f"there is {', '.join(ours)}", "Name it with -b.")
 
 
+def script_failure(error: Exception, script: str) -> ScriptFailed | None:
+    """Return an exception as the failure of a script; None if it passed no place of it."""
+    place = place_in_script(error, script)
+    return None if place is None else ScriptFailed(place, *_said(error))
+
+
 def place_in_script(error: Exception, script: str) -> str | None:
     """Return the last place of a script that an exception passed, None if it passed none."""
     name = Path(script).name
@@ -144,7 +150,7 @@ def _said(error: Exception) -> tuple[str, str]:
     if isinstance(error, SymbolNotFound):
         return f"the bundle has no symbol {error.kwargs['symbol']}", "A symbol is a code such as 600000.SH."
     said = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {said}".rstrip(": ."), "`ashare --debug backtest ...` shows the traceback."
+    return f"{type(error).__name__}: {said}".rstrip(": ."), "`ashare --debug ...` shows the traceback."
 
 
 def _warn_if_idle(folder: Path, bundle: str) -> None:

@@ -14,6 +14,8 @@ from engine.cli.common import DAY, show_table
 if TYPE_CHECKING:
     from engine.paper.account import Account
 
+FEW = 5
+"""Missing sessions that are named one by one."""
 MOMENT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
 
 
@@ -32,11 +34,11 @@ def paper() -> None:
 def init(name: str, script: Path, capital: float, first: str | None) -> None:
     """Make the account NAME: it keeps a copy of the strategy, and the settings as they are now."""
     from engine import settings
-    from engine.paper.account import create
+    from engine.paper.account import create, folder_of
 
     values = settings.load()
     day = dt.date.fromisoformat(first) if first else None
-    account = create(values.accounts / name, script, round(capital * 100), values, day, "simulated")
+    account = create(folder_of(values.accounts, name), script, round(capital * 100), values, day, "simulated")
     click.echo(f"account {account.folder}. Next: ashare paper run {name}")
 
 
@@ -55,6 +57,7 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | Non
     To be run once a day after the vendor's data are there; missed sessions are caught up in order. A run that died
     is simply run again.
     """
+    from engine.cli.backtest import script_failure
     from engine.host.registration import install
     from engine.panels.bundle import open_bundle
     from engine.paper import cycle
@@ -69,9 +72,17 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | Non
             _sync(ctx, moment)
         install()
         ran = 0
-        for entry in cycle.run(account, open_bundle(bundle), moment, last):
-            ran += 1
-            click.echo(_line(entry))
+        try:
+            for entry in cycle.run(account, open_bundle(bundle), moment, last):
+                ran += 1
+                click.echo(_line(entry))
+        except click.ClickException:
+            raise
+        except Exception as error:
+            failed = script_failure(error, account.file)
+            if failed is None:
+                raise
+            raise failed from error
         if not ran:
             click.echo(f"nothing is due: the last session was {account.now.last}")
 
@@ -91,14 +102,14 @@ def serve(name: str, bundle: str) -> None:
     from engine.paper import serve as service
     from engine.paper.account import Account
 
-    account = Account(_folder(name))
+    account = Account(_folder(name), reading=True)
     command = [sys.executable, "-c", "from engine.cli.main import main; main()", "paper", "run", name, "-b", bundle]
     click.echo(f"serving {name}: each session at {account.settings.paper.ready:%H:%M}, Shanghai time", err=True)
     service.serve(
         account.settings.paper,
         clock.now,
         time.sleep,
-        lambda: Account(_folder(name)).now.last,
+        lambda: Account(_folder(name), reading=True).now.last,
         lambda: _run_process(command),
         lambda day: click.echo(f"session {day} has not run", err=True),
     )
@@ -126,7 +137,7 @@ def status(name: str, as_json: bool) -> None:
 
     from engine.paper.account import Account
 
-    account = Account(_folder(name))
+    account = Account(_folder(name), reading=True)
     found = _status(account)
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
@@ -144,17 +155,48 @@ def status(name: str, as_json: bool) -> None:
 
 @paper.command(name="list")
 def list_() -> None:
-    """List the accounts."""
+    """List the accounts; one that is damaged does not hide the others."""
     from engine import settings
-    from engine.paper.account import Account
-    from engine.paper.journal import FILE
+    from engine.errors import AshareError
+    from engine.paper.account import Account, accounts_in
 
-    rows = []
-    for path in sorted(settings.load().accounts.glob(f"*/{FILE}")):
-        found = _status(Account(path.parent))
+    rows, damaged = [], list[AshareError]()
+    for folder in accounts_in(settings.load().accounts):
+        try:
+            found = _status(Account(folder, reading=True))
+        except AshareError as error:
+            damaged.append(error)
+            continue
         halted = ", ".join(halt["what"] for halt in found["halts"]) or "-"
         rows.append((found["account"], found["strategy"], str(found["last"]), found["net value"], halted))
     show_table(("account", "strategy", "last session", "net value", "halted"), rows)
+    for other in damaged[:-1]:
+        other.show()
+    if damaged:
+        raise damaged[-1]
+
+
+@paper.command()
+@click.argument("name")
+@click.option("--now", type=MOMENT, help="Pretend it is this moment (YYYY-MM-DDTHH:MM, Shanghai).")
+def check(name: str, now: dt.datetime | None) -> None:
+    """Say whether the last session that is due was run, for cron: exit code 3 if not, paper.grace minutes after ready.
+
+    It only reads, so that it can be run at any time, by another user or machine than the one that trades.
+    """
+    from engine.errors import StaleData
+    from engine.paper.account import Account
+    from engine.paper.cycle import missed
+
+    account = Account(_folder(name), reading=True)
+    found = missed(account, _moment(now))
+    if not found:
+        click.echo(f"{name}: no session is missing, the last was {account.now.last}")
+        return
+    # the message to whom it concerns (kind `missed`) is sent from here
+    days = ", ".join(map(str, found)) if len(found) <= FEW else f"{len(found)} from {found[0]} to {found[-1]}"
+    since = f"{account.settings.paper.ready:%H:%M} and {account.settings.paper.grace} minutes"
+    raise StaleData(f"{name} has not run {days}", f"due at {since}", f"Run `ashare paper run {name}` and see why.")
 
 
 @paper.command()
@@ -220,8 +262,9 @@ def _line(entry: dict[str, Any]) -> str:
 
 def _folder(name: str) -> Path:
     from engine import settings
+    from engine.paper.account import folder_of
 
-    return settings.load().accounts / Path(name).name
+    return folder_of(settings.load().accounts, name)
 
 
 def _moment(now: dt.datetime | None) -> dt.datetime:
