@@ -97,17 +97,9 @@ def dividend(market: Market, cash: float) -> Market:
     for row in market.tables["daily"]:
         if (row["ts_code"], row["trade_date"]) == (A, "20180308"):
             row["pre_close"] = round(10.2 - cash, 2)
-    dates = {"record_date": "20180307", "ex_date": "20180308", "pay_date": "20180309", "imp_ann_date": "20180302"}
-    return market.add(
-        "dividend",
-        ts_code=A,
-        end_date="20171231",
-        ann_date="20180301",
-        div_proc="实施",
-        stk_div=0,
-        cash_div_tax=cash,
-        **dates,
-    )
+    days = {"record_date": "20180307", "ex_date": "20180308", "pay_date": "20180309", "imp_ann_date": "20180302"}
+    plan = {"end_date": "20171231", "ann_date": "20180301", "div_proc": "实施", "stk_div": 0, "cash_div_tax": cash}
+    return market.add("dividend", ts_code=A, **plan, **days)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Runs an ``ashare paper`` command again and again, each time in a child that dies, or whose disk fails, one step later.
+"""Runs an ``ashare paper`` command over and over, each time in a child that dies, or whose disk fails, a step later.
 
 ``python -m tests.faults.dying KIND:START:STEP,... COMMAND ...`` in a folder with ``base/``, the accounts as they were
 before; prints a line of JSON for each point, the first of all for the run that nothing happens to. The parent imports

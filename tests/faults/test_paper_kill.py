@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def require_whole(found: dict[str, str]) -> None:
     assert [line["session"] for line in sessions] == accounts.SESSIONS
     settled = [row for line in sessions for row in line["settled"]]
     assert [(row["order_id"], row["filled"], row["reason"]) for row in settled] == FILLED
-    for before, after in zip(sessions, sessions[1:], strict=False):  # each order that waited met the next session
+    for before, after in pairwise(sessions):  # each order that waited met the next session
         met = [row["order_id"] for row in after["settled"] if row["session"]]
         assert [order["order_id"] for order in before["orders"]] == met
     assert sessions[-1]["positions"] == {A: 2000 + 100 - 500, B: 1000 - 400}
