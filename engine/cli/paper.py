@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from engine.paper.letters import Message
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FEW = 5
+"""Missing sessions that are named one by one."""
 MOMENT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
 
 
@@ -42,11 +44,11 @@ def paper() -> None:
 def init(name: str, script: Path, capital: float, first: str | None, fills: str) -> None:
     """Make the account NAME: it keeps a copy of the strategy, and the settings as they are now."""
     from engine import settings
-    from engine.paper.account import create
+    from engine.paper.account import create, folder_of
 
     values = settings.load()
     day = dt.date.fromisoformat(first) if first else None
-    account = create(values.accounts / name, script, round(capital * 100), values, day, fills)
+    account = create(folder_of(values.accounts, name), script, round(capital * 100), values, day, fills)
     click.echo(f"account {account.folder}. Next: ashare paper run {name}")
 
 
@@ -120,14 +122,14 @@ def serve(name: str, bundle: str) -> None:
     from engine.paper import serve as service
     from engine.paper.account import Account
 
-    account = Account(_folder(name))
+    account = Account(_folder(name), reading=True)
     command = [sys.executable, "-c", "from engine.cli.main import main; main()", "paper", "run", name, "-b", bundle]
     click.echo(f"serving {name}: each session at {account.settings.paper.ready:%H:%M}, Shanghai time", err=True)
     service.serve(
         account.settings.paper,
         clock.now,
         time.sleep,
-        lambda: Account(_folder(name)).now.last,
+        lambda: Account(_folder(name), reading=True).now.last,
         lambda: _run_process(command),
         lambda day: _late(name, day),
     )
@@ -135,12 +137,18 @@ def serve(name: str, bundle: str) -> None:
 
 def _late(name: str, day: dt.date) -> None:
     """Say, and send, that a session has not run."""
-    from engine.paper import effects
     from engine.paper.account import Account
 
     click.echo(f"session {day} has not run", err=True)
-    account = Account(_folder(name))
-    effects.send(account, [], account.settings, [effects.missed(account, day, account.settings)])
+    _send_missed(Account(_folder(name), reading=True), day)
+
+
+def _send_missed(account: Account, day: dt.date) -> None:
+    """Send the letter about a session that did not run; the outbox takes it once."""
+    from engine.paper import effects
+
+    for problem in effects.send(account, [], account.settings, [effects.missed(account, day, account.settings)]):
+        click.echo(f"message not delivered: {problem}", err=True)
 
 
 def _run_process(command: list[str]) -> int:
@@ -165,7 +173,7 @@ def status(name: str, as_json: bool) -> None:
 
     from engine.paper.account import Account
 
-    account = Account(_folder(name))
+    account = Account(_folder(name), reading=True)
     found = _status(account)
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
@@ -191,7 +199,7 @@ def tickets(name: str, suffix: bool) -> None:
     from engine.paper.by_hand import tickets_of
     from engine.paper.effects import TICKETS
 
-    account = Account(_folder(name))
+    account = Account(_folder(name), reading=True)
     waiting = tickets_of(account, account.now.sessions[-1]) if account.now.sessions else []
     if not waiting:
         click.echo(f"no order of {name} waits")
@@ -229,17 +237,48 @@ def fills(name: str, export: Path | None, nothing: bool, positions: Path | None,
 
 @paper.command(name="list")
 def list_() -> None:
-    """List the accounts."""
+    """List the accounts; one that is damaged does not hide the others."""
     from engine import settings
-    from engine.paper.account import Account
-    from engine.paper.journal import FILE
+    from engine.errors import AshareError
+    from engine.paper.account import Account, accounts_in
 
-    rows = []
-    for path in sorted(settings.load().accounts.glob(f"*/{FILE}")):
-        found = _status(Account(path.parent))
+    rows, damaged = [], list[AshareError]()
+    for folder in accounts_in(settings.load().accounts):
+        try:
+            found = _status(Account(folder, reading=True))
+        except AshareError as error:
+            damaged.append(error)
+            continue
         halted = ", ".join(halt["what"] for halt in found["halts"]) or "-"
         rows.append((found["account"], found["strategy"], str(found["last"]), found["net value"], halted))
     show_table(("account", "strategy", "last session", "net value", "halted"), rows)
+    for other in damaged[:-1]:
+        other.show()
+    if damaged:
+        raise damaged[-1]
+
+
+@paper.command()
+@click.argument("name")
+@click.option("--now", type=MOMENT, help="Pretend it is this moment (YYYY-MM-DDTHH:MM, Shanghai).")
+def check(name: str, now: dt.datetime | None) -> None:
+    """Say whether the last session that is due was run, for cron: exit code 3 if not, paper.grace minutes after ready.
+
+    Also sends a message, once a session. Nothing but the outbox is written, so it can be run at any time.
+    """
+    from engine.errors import StaleData
+    from engine.paper.account import Account
+    from engine.paper.cycle import missed
+
+    account = Account(_folder(name), reading=True)
+    found = missed(account, _moment(now))
+    if not found:
+        click.echo(f"{name}: no session is missing, the last was {account.now.last}")
+        return
+    _send_missed(account, found[-1])
+    days = ", ".join(map(str, found)) if len(found) <= FEW else f"{len(found)} from {found[0]} to {found[-1]}"
+    since = f"{account.settings.paper.ready:%H:%M} and {account.settings.paper.grace} minutes"
+    raise StaleData(f"{name} has not run {days}", f"due at {since}", f"Run `ashare paper run {name}` and see why.")
 
 
 @paper.command()
@@ -305,8 +344,9 @@ def _line(entry: dict[str, Any]) -> str:
 
 def _folder(name: str) -> Path:
     from engine import settings
+    from engine.paper.account import folder_of
 
-    return settings.load().accounts / Path(name).name
+    return folder_of(settings.load().accounts, name)
 
 
 def _moment(now: dt.datetime | None) -> dt.datetime:
@@ -319,6 +359,7 @@ def _sessions(
     ctx: click.Context, account: Account, bundle: str, now: dt.datetime, until: dt.date | None
 ) -> Iterator[dict[str, Any]]:
     """Run what is due; a model that is missing is trained once, and the session tried again."""
+    from engine.cli.backtest import failures_named
     from engine.errors import NoModel
     from engine.panels.bundle import open_bundle
     from engine.paper import cycle
@@ -326,7 +367,8 @@ def _sessions(
     trained: set[str] = set()
     while True:
         try:
-            yield from cycle.run(account, open_bundle(bundle), now, until)
+            with failures_named(account.file):
+                yield from cycle.run(account, open_bundle(bundle), now, until)
             return
         except NoModel as error:
             if not account.settings.paper.train or not error.model or error.model in trained:

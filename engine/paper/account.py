@@ -131,6 +131,8 @@ class Account:
     ----------
     folder : Path
         Its folder; it is made by ``create``.
+    reading : bool
+        Only look, without the lock: a run may be going on. Nothing is written, and nothing can be noted.
 
     Raises
     ------
@@ -140,15 +142,11 @@ class Account:
         The journal or the script is not what was written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reading: bool = False) -> None:
         self.folder = folder
         if not (folder / FILE).is_file():
-            raise NoAccount(
-                f"there is no paper account {folder.name}",
-                f"{folder} holds no journal",
-                "Make one with `ashare paper init NAME -f STRATEGY`.",
-            )
-        self.journal = Journal(folder)
+            raise _no_account(folder)
+        self.journal = Journal(folder, reading)
         if not self.journal.entries:
             raise Damaged(f"the journal {folder / FILE} tells no history", "it is empty", _RESTORE)
         self.now = fold(self.journal.entries, folder / FILE)
@@ -225,7 +223,7 @@ def create(folder: Path, script: Path, capital: int, settings: Settings, first: 
     Parameters
     ----------
     folder : Path
-        Where it shall be; its last part is the name.
+        Where it shall be (``folder_of``).
     script : Path
         The strategy; a copy of it is kept.
     capital : int
@@ -240,15 +238,9 @@ def create(folder: Path, script: Path, capital: int, settings: Settings, first: 
     Raises
     ------
     UsageError
-        The name cannot be one, is taken, or the settings do not count in whole fen.
+        The name is taken, or the settings do not count in whole fen.
     """
     name = folder.name
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"an account cannot be called {name!r}", "a name has letters, digits, dots, dashes", "Choose another."
-        )
-    if folder.exists():
-        raise UsageError(f"the account {name} is there already", str(folder), "Choose another name.")
     if not (settings.execution.round_fees and settings.execution.cash_check):
         raise UsageError(
             "an account counts in whole fen of cash that is there",
@@ -267,30 +259,72 @@ def create(folder: Path, script: Path, capital: int, settings: Settings, first: 
         "settings": kept,
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(folder) as beside:
-        write_bytes(beside / SCRIPT, text)
-        Journal(beside).append("created", facts)
+    with _held(folder.parent / LOCK, "accounts are being made"):
+        if folder.exists():
+            raise UsageError(f"the account {name} is there already", str(folder), "Choose another name.")
+        with whole_folder(folder) as beside:
+            write_bytes(beside / SCRIPT, text)
+            Journal(beside).append("created", facts)
     return Account(folder)
+
+
+def folder_of(accounts: Path, name: str) -> Path:
+    """Return the folder of an account.
+
+    Raises
+    ------
+    UsageError
+        No account can be called this.
+    """
+    if not _NAME.fullmatch(name):
+        why = "a name has up to 32 letters, digits, dots and dashes, a letter or digit first"
+        raise UsageError(f"an account cannot be called {name!r}", why, "Choose another.")
+    return accounts / name
+
+
+def accounts_in(accounts: Path) -> list[Path]:
+    """Return the folders of all accounts, by name; those that are being made are none yet."""
+    return sorted(path.parent for path in accounts.glob(f"*/{FILE}") if _NAME.fullmatch(path.parent.name))
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the account's lock.
+    """Hold the account's lock, and sweep what a dead process was writing.
 
     Raises
     ------
+    NoAccount
+        There is none of this name.
     Halted
         Another process has it.
     """
-    if not folder.is_dir():
-        Account(folder)
+    if not (folder / FILE).is_file():
+        raise _no_account(folder)
+    with _held(folder / LOCK, f"the account {folder.name} is in use"):
+        for path in folder.glob(".*.partial"):
+            path.unlink()
+        yield
+
+
+@contextmanager
+def _held(path: Path, what: str) -> Iterator[None]:
+    lock = FileLock(path, timeout=0)
     try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
+        lock.acquire()
     except Timeout:
-        raise Halted(
-            f"the account {folder.name} is in use", "another process holds its lock", "Wait until it ends."
-        ) from None
+        raise Halted(what, "another process holds its lock", "Wait until it ends.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _no_account(folder: Path) -> NoAccount:
+    return NoAccount(
+        f"there is no paper account {folder.name}",
+        f"{folder} holds no journal",
+        "Make one with `ashare paper init NAME -f STRATEGY`.",
+    )
 
 
 BOOKS = "books"

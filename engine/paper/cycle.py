@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import io
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ import polars as pl
 from engine import calendar
 from engine.errors import StaleData
 from engine.execution.blotter import OrderRow
-from engine.files import sha256_of, whole_folder, write_bytes
+from engine.files import sha256_of, whole_folder
 from engine.host.audit import to_fen
 from engine.model.labels import lag
 from engine.model.shelf import OUTPUTS, Scored
@@ -46,8 +48,39 @@ def last_session(before: dt.datetime, at: dt.time) -> dt.date:
     """Return the last session of which a time of day has passed."""
     day = before.date() if before.time().replace(tzinfo=None) >= at else before.date() - dt.timedelta(days=1)
     known = calendar.sessions()
-    found: dt.date = known[int(np.searchsorted(known, np.datetime64(day), side="right")) - 1].astype(dt.date)
+    row = int(np.searchsorted(known, np.datetime64(day), side="right")) - 1
+    found: dt.date = known[max(row, 0)].astype(dt.date)  # a clock that lost its time says 1970
     return found
+
+
+def missed(account: Account, now: dt.datetime) -> list[dt.date]:
+    """Return the sessions that should have been run by now: ``paper.grace`` minutes after ``paper.ready``.
+
+    Parameters
+    ----------
+    account : Account
+        The account; one that was never run and names no first session has missed the last one.
+    now : datetime
+        The present moment in Shanghai.
+
+    Raises
+    ------
+    StaleData
+        The calendar has ended: nobody knows.
+    """
+    settings = account.settings.paper
+    known = calendar.sessions()
+    if now.date() > calendar.AShareCalendar.bound_max().date():
+        mend = "Run `ashare data sync`, which brings the next year once the exchanges have published it."
+        raise StaleData(f"nobody knows the sessions before {now:%Y-%m-%d}", f"the calendar ends {known[-1]}", mend)
+    expected = last_session(now - dt.timedelta(minutes=settings.grace), settings.ready)
+    if account.now.last is not None:
+        start = account.now.last + dt.timedelta(days=1)
+    else:
+        named = account.now.created["first"]
+        start = dt.date.fromisoformat(named) if named else expected
+    found = known[(known >= np.datetime64(start)) & (known <= np.datetime64(expected))]
+    return [day.astype(dt.date) for day in found]
 
 
 def due(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | None = None) -> list[dt.date]:
@@ -84,7 +117,7 @@ def due(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | Non
         start = dt.date.fromisoformat(named) if named else min(held, expected)
     else:
         start = last + dt.timedelta(days=1)
-    end = max(expected, held) if until is None else until
+    end = min(max(expected, held), until or dt.date.max)
     known = calendar.sessions()
     wanted = known[(known >= np.datetime64(start)) & (known <= np.datetime64(end))]
     return [day.astype(dt.date) for day in wanted]
@@ -115,6 +148,7 @@ def run(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | Non
     """
     sessions = due(account, bundle, now, until)
     if sessions:
+        account.state()  # a damaged account stays as it is
         note_repairs(account, bundle)
     for day in sessions:
         yield run_one(account, bundle, day)
@@ -279,12 +313,19 @@ def _write_files(account: Account, done: Done) -> dict[str, str]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(folder) as beside:
-        write_bytes(beside / STATE, json.dumps(done.state).encode())  # in the order the script has its keys in
+        (beside / STATE).write_bytes(json.dumps(done.state).encode())  # in the order the script has its keys in
         if done.scored is not None:
-            scores_frame(done.scored, done.panels).write_parquet(beside / SCORES)
+            (beside / SCORES).write_bytes(_parquet(scores_frame(done.scored, done.panels)))
         if done.diary.decisions:
-            decisions_frame(done.diary.decisions, done.panels).write_parquet(beside / DECISIONS)
+            (beside / DECISIONS).write_bytes(_parquet(decisions_frame(done.diary.decisions, done.panels)))
         return {path.name: sha256_of(path) for path in sorted(beside.iterdir())}
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    """Return a table as a file's content: what polars writes itself fails without saying why."""
+    content = io.BytesIO()
+    frame.write_parquet(content)
+    return content.getvalue()
 
 
 def scores_frame(scored: Scored, panels: Panels) -> pl.DataFrame:
@@ -314,14 +355,41 @@ def note_repairs(account: Account, bundle: Bundle) -> None:
 def _differences(entry: Entry, held: dict[str, Entry], panels: Panels) -> Iterator[str]:
     day = entry["session"]
     row = panels.first_row_from(day)
+    if row == len(panels.days) or str(panels.days[row]) != day:
+        return  # the bundle does not reach there: nothing is known of it
     for code, (opened, closed) in entry["marks"].items():
-        sid = panels.sids[code]
+        sid = panels.sids.get(code)
+        if sid is None:
+            yield f"{day} {code}: the vendor no longer knows the stock"
+            continue
         for name, before in (("open", opened), ("close", closed)):
             now = int(panels.field(name)[row, sid])
             if now != before:
                 yield f"{day} {code}: {name} was {Decimal(before) / 100}, the vendor now says {Decimal(now) / 100}"
-    went = {event["stock"] for event in entry["book"] if event["kind"] == ExDividend.__name__}
-    for action in panels.actions.on(row):
-        code = panels.assets[action.sid].first_code
-        if code in held and code not in went and (action.cash or action.shares):
-            yield f"{day} {code}: it went ex, which was not known then; nothing was booked"
+    codes = [asset.first_code for asset in panels.assets]
+    went = (event for event in entry["book"] if event["kind"] == ExDividend.__name__)
+    booked = _brought((event["stock"], event["cash"], event["shares"]) for event in went)
+    actions = ((codes[action.sid], action.cash, action.shares) for action in panels.actions.on(row))
+    told = _brought(action for action in actions if action[0] in held)
+    for code in sorted({*booked, *told}):
+        before, after = booked.get(code, (0, 0)), told.get(code, (0, 0))
+        if before != after:
+            yield f"{day} {code}: {_in_words(before)}, the vendor now says {_in_words(after)}"
+
+
+Brought = tuple[Fraction | int, Fraction | int]
+"""CNY and new shares that a share brings."""
+
+
+def _brought(plans: Iterable[tuple[str, Any, Any]]) -> dict[str, Brought]:
+    """Return what a share of each stock brings by all its plans."""
+    found: dict[str, Brought] = {}
+    for code, cash, shares in plans:
+        before = found.get(code, (0, 0))
+        found[code] = before[0] + Fraction(cash), before[1] + Fraction(shares)
+    return found
+
+
+def _in_words(brought: Brought) -> str:
+    cash, shares = map(float, brought)
+    return f"it went ex with {cash:g} CNY and {shares:g} new shares a share" if cash or shares else "it did not go ex"
