@@ -77,33 +77,33 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | Non
         account = Account(_folder(name))
         for key in changed(account):
             click.echo(f"setting {key} was changed since; the account keeps its own", err=True)
-        done: list[dict[str, Any]] = []
+        for entry in account.now.sessions[-1:]:
+            effects.prepare(account, entry, account.settings)  # the process that ran it may have died before
+        ran = 0
         try:
             require_agreeing_books(account)
             if sync:
                 _sync(ctx, moment)
             install()
             for entry in _sessions(ctx, account, bundle, moment, last):
-                done.append(entry)
+                effects.prepare(account, entry, account.settings)
+                ran += 1
                 click.echo(_line(entry))
         except AshareError as error:
             if isinstance(error, ProofFailed):
                 halt_for_books(account, error)
-            _tell(account, done, [effects.refusal(account, error, account.settings)])
+            _send(account, effects.refusal(account, error, account.settings))
             raise
-        _tell(account, done, [])
-    if not done:
+        _send(account)
+    if not ran:
         click.echo(f"nothing is due: the last session was {account.now.last}")
 
 
-def _tell(account: Account, done: list[dict[str, Any]], more: list[Message]) -> None:
-    """Write tickets and send letters of new sessions; of the last one again, for a process may have died before."""
+def _send(account: Account, *more: Message) -> None:
+    """Deliver what waits in the outbox, and these letters, and say what went wrong."""
     from engine.paper import effects
 
-    entries = done or account.now.sessions[-1:]
-    for entry in entries:
-        effects.write_tickets_of(account, entry)
-    for problem in effects.send(account, entries, account.settings, more):
+    for problem in effects.send(account, account.settings, more):
         click.echo(f"message not delivered: {problem}", err=True)
 
 
@@ -147,8 +147,7 @@ def _send_missed(account: Account, day: dt.date) -> None:
     """Send the letter about a session that did not run; the outbox takes it once."""
     from engine.paper import effects
 
-    for problem in effects.send(account, [], account.settings, [effects.missed(account, day, account.settings)]):
-        click.echo(f"message not delivered: {problem}", err=True)
+    _send(account, effects.missed(account, day, account.settings))
 
 
 def _run_process(command: list[str]) -> int:

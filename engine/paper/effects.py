@@ -7,18 +7,18 @@ into the outbox before is left as it is.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from engine import clock
-from engine.broker.tickets import Paper, write_tickets
+from engine.broker.tickets import write_tickets
 from engine.errors import AshareError
 from engine.paper import letters
 from engine.paper.account import Account
 from engine.paper.by_hand import tickets_of
-from engine.paper.channels import post
+from engine.paper.channels import post, put
 from engine.paper.cycle import DECISIONS
 from engine.paper.journal import Entry
 from engine.paper.letters import Envelope, Message
@@ -30,10 +30,12 @@ OUTBOX, TICKETS = "outbox", "tickets"
 _PICKED = (Choice.CHOSEN, Choice.KEPT)
 
 
-def write_tickets_of(account: Account, entry: Entry) -> Paper | None:
-    """Write a session's tickets as CSV and as a page; None where it left no order."""
+def prepare(account: Account, entry: Entry, settings: Settings) -> None:
+    """Write a session's tickets as CSV and as a page, and put its letters into the outbox; nothing is sent yet."""
     tickets = tickets_of(account, entry)
-    return write_tickets(account.folder / TICKETS, tickets) if tickets else None
+    if tickets:
+        write_tickets(account.folder / TICKETS, tickets)
+    put(Outbox(account.folder / OUTBOX), letters_of(account, entry, settings), settings)
 
 
 def letters_of(account: Account, entry: Entry, settings: Settings) -> Iterator[Message]:
@@ -58,13 +60,12 @@ def letters_of(account: Account, entry: Entry, settings: Settings) -> Iterator[M
     yield letters.summary(envelope, _standing(account, entry))
 
 
-def send(account: Account, entries: list[Entry], settings: Settings, more: list[Message]) -> tuple[str, ...]:
-    """Put the letters of sessions, and others, into the outbox, deliver what waits, and return what went wrong.
+def send(account: Account, settings: Settings, more: Sequence[Message] = ()) -> tuple[str, ...]:
+    """Deliver what waits in the outbox, and these letters, and return what went wrong.
 
     Nothing a receiver does ends in an error here: trading goes on.
     """
-    messages = [message for entry in entries for message in letters_of(account, entry, settings)]
-    return post(Outbox(account.folder / OUTBOX), [*messages, *more], settings).problems
+    return post(Outbox(account.folder / OUTBOX), more, settings).problems
 
 
 def refusal(account: Account, error: AshareError, settings: Settings) -> Message:
