@@ -36,6 +36,7 @@ from engine.settings import Settings
 from engine.types import Side
 
 SCRIPT, STATE, SESSIONS, LOCK = "strategy.py", "state.json", "sessions", ".lock"
+TICKETS_FOLDER = "tickets"
 SECTIONS = (
     *("data", "universe", "factors", "labels", "model", "prediction", "selection"),
     *("risk", "blacklist", "watch", "execution", "paper"),
@@ -301,8 +302,8 @@ def locked(folder: Path) -> Iterator[None]:
     if not (folder / FILE).is_file():
         raise _no_account(folder)
     with _held(folder / LOCK, f"the account {folder.name} is in use"):
-        for path in folder.glob(".*.partial"):
-            path.unlink()
+        for path in (*folder.glob(".*.partial"), *(folder / TICKETS_FOLDER).glob(".*.partial")):
+            path.unlink()  # of a process that died
         yield
 
 

@@ -16,7 +16,7 @@ from engine import clock
 from engine.broker.tickets import write_tickets
 from engine.errors import AshareError
 from engine.paper import letters
-from engine.paper.account import Account
+from engine.paper.account import TICKETS_FOLDER, Account
 from engine.paper.by_hand import tickets_of
 from engine.paper.channels import post, put
 from engine.paper.cycle import DECISIONS
@@ -26,7 +26,7 @@ from engine.paper.outbox import Outbox
 from engine.settings import Settings
 from engine.types import Choice, Event, Reason, Side
 
-OUTBOX, TICKETS = "outbox", "tickets"
+OUTBOX = "outbox"
 _PICKED = (Choice.CHOSEN, Choice.KEPT)
 
 
@@ -34,7 +34,7 @@ def prepare(account: Account, entry: Entry, settings: Settings) -> None:
     """Write a session's tickets as CSV and as a page, and put its letters into the outbox; nothing is sent yet."""
     tickets = tickets_of(account, entry)
     if tickets:
-        write_tickets(account.folder / TICKETS, tickets)
+        write_tickets(account.folder / TICKETS_FOLDER, tickets)
     put(Outbox(account.folder / OUTBOX), letters_of(account, entry, settings), settings)
 
 
