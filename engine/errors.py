@@ -19,6 +19,7 @@
     ├── ProofFailed            exit 4   the product's check of itself failed
     │   └── LookAhead                   a value would be used before it was known
     ├── ScriptFailed           exit 1   an exception in the user's own script
+    ├── DiskFailed             exit 1   the disk is full, failed, or may not be written
     ├── Halted                 exit 5   halted, or another process holds the lock
     │   └── SendingRefused              an order may not be sent: no consent, or beyond a cap
     └── BrokerMismatch         exit 6   intended orders, broker and ledger disagree; nothing is traded until they agree
@@ -59,6 +60,10 @@ class AshareError(click.ClickException):
 
 class ScriptFailed(AshareError):
     """An exception in the user's own script."""
+
+
+class DiskFailed(AshareError):
+    """The disk is full, failed, or may not be written."""
 
 
 class UsageError(AshareError):

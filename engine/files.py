@@ -12,6 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from engine.errors import DiskFailed
+
+
+@contextmanager
+def disk_failures(what: str) -> Iterator[None]:
+    """Tell a failure of the disk in one line, as what could not be done.
+
+    Raises
+    ------
+    DiskFailed
+        The block raised ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        mend = "Mend it or make room, and run the command again: it goes on where it was."
+        raise DiskFailed(what, error.strerror or str(error), mend) from error
+
 
 def fsync_path(path: Path) -> None:
     """Flush a file's content or a folder's entries to the disk."""
