@@ -36,14 +36,20 @@ def disk_failed(error: OSError) -> DiskFailed | None:
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Let a refusal of the disk inside the block say which path it is about."""
+def disk_failures(what: str) -> Iterator[None]:
+    """Tell a failure of the disk in one line, as what could not be done.
+
+    Raises
+    ------
+    DiskFailed
+        The block raised ``OSError``.
+    """
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = str(path)
-        raise
+        mend = _MENDS.get(error.errno or 0, _LOOK)
+        why = (error.strerror or str(error)).lower()
+        raise DiskFailed(what, why, f"{mend}, then run the same command again.") from error
 
 
 def fsync_path(path: Path) -> None:

@@ -131,9 +131,8 @@ class Account:
     Parameters
     ----------
     folder : Path
-        Its folder; it is made by ``create``.
-    reading : bool
-        Only look, without the lock: a run may be going on. Nothing is written, and nothing can be noted.
+        Its folder; it is made by ``create``. Opening it writes nothing, so that one may look while a run goes on;
+        who notes facts holds the lock.
 
     Raises
     ------
@@ -143,11 +142,11 @@ class Account:
         The journal or the script is not what was written.
     """
 
-    def __init__(self, folder: Path, reading: bool = False) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         if not (folder / FILE).is_file():
             raise _no_account(folder)
-        self.journal = Journal(folder, reading)
+        self.journal = Journal(folder)
         if not self.journal.entries:
             raise Damaged(f"the journal {folder / FILE} tells no history", "it is empty", _RESTORE)
         self.now = fold(self.journal.entries, folder / FILE)
