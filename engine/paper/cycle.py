@@ -14,6 +14,7 @@ import math
 import shutil
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ import polars as pl
 from engine import calendar
 from engine.errors import StaleData
 from engine.execution.blotter import OrderRow
-from engine.files import sha256_of, whole_folder, write_bytes
+from engine.files import read_json, sha256_of, whole_folder, write_bytes
 from engine.host.audit import to_fen
 from engine.model.labels import lag
 from engine.model.shelf import OUTPUTS, Scored
@@ -158,13 +159,25 @@ def _past(account: Account, panels: Panels, day: dt.date) -> Past:
     return Past(
         script=account.script,
         file=account.file,
+        first=dt.date.fromisoformat(account.now.sessions[0]["session"]) if account.now.sessions else day,
         capital=created["capital"] / 100,
         settings=account.settings,
         book=copy.deepcopy(account.now.book),  # the journal folds what this one is told, once it is a fact
         state=account.state(),
         scored=_matured(account, panels, day),
         halted=account.now.halted,
+        closed=partial(_closed, account),
     )
+
+
+def _closed(account: Account, order_id: str) -> Entry | None:
+    """Return an order that has ended, as the session it ended in wrote it down."""
+    for entry in reversed(account.now.sessions):
+        if any(row["order_id"] == order_id for row in entry["settled"]):
+            path = account.checked(account.session_folder(entry["session"]) / STATE, entry["files"][STATE])
+            found: Entry = next(one for one in read_json(path)["closed"] if one["id"] == order_id)
+            return found
+    return None
 
 
 def _matured(account: Account, panels: Panels, day: dt.date) -> dict[dt.date, Scored]:

@@ -12,12 +12,15 @@ from typing import Any
 
 import pandas as pd
 from zipline.assets import Asset, AssetFinder
+from zipline.finance.order import ORDER_STATUS
+from zipline.finance.order import Order as ZiplineOrder
 
 from engine.errors import Damaged
 from engine.execution.blotter import Waiting
 from engine.execution.holdings import Holdings, Lot
 from engine.host.ledger import AShareLedger, Payable
 from engine.panels.reader import Panels
+from engine.types import Reason
 
 FORMAT = 1
 _AMOUNTS = ("cash", "starting_cash", "portfolio_value", "positions_value", "positions_exposure", "pnl", "returns")
@@ -123,6 +126,48 @@ def _lot(value: list[Any]) -> Lot:
     return Lot(day(acquired), day(locked), shares, [(day(record), Decimal(amount)) for record, amount in taxable])
 
 
+def closed_to_json(order: ZiplineOrder, names: Names) -> Json:
+    """Write down an order that has ended: a script may ask for it at any time."""
+    return {
+        "id": order.id,
+        "code": names.code(order.asset.sid),
+        "amount": int(order.amount),
+        "filled": int(order.filled),
+        "commission": float(order.commission) if order.commission else 0,
+        "stop": _price(order.stop),
+        "limit": _price(order.limit),
+        "created": order.created.isoformat(),
+        "dt": order.dt.isoformat(),
+        "status": order._status.name,
+        "reason": order.reason,
+    }
+
+
+def closed_from_json(value: Json, names: Names) -> ZiplineOrder:
+    """Read an order that has ended back."""
+    order = ZiplineOrder(
+        _moment(value["created"]),
+        names.asset(value["code"]),
+        value["amount"],
+        stop=value["stop"],
+        limit=value["limit"],
+        filled=value["filled"],
+        commission=value["commission"],
+        id=value["id"],
+    )
+    order.dt, order.status = _moment(value["dt"]), ORDER_STATUS[value["status"]]
+    order.reason = value["reason"] and Reason(value["reason"])
+    return order
+
+
+def _price(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _moment(text: str) -> pd.Timestamp:
+    return pd.Timestamp(text).tz_convert(dt.UTC)
+
+
 def orders_to_json(orders: list[Waiting], names: Names) -> list[Json]:
     """Write down the orders that wait for the next session."""
     return [
@@ -130,10 +175,11 @@ def orders_to_json(orders: list[Waiting], names: Names) -> list[Json]:
             "id": one.order_id,
             "code": names.code(one.asset.sid),
             "amount": one.amount,
-            "limit": one.limit,
+            "limit": _price(one.limit),
             "capped": one.capped,
             "cap": one.cap,
             "created": one.created.isoformat(),
+            "changed": one.changed.isoformat(),
             "cancelled": one.cancelled,
         }
         for one in orders
@@ -149,7 +195,8 @@ def orders_from_json(values: list[Json], names: Names) -> list[Waiting]:
             one["amount"],
             one["limit"],
             one["capped"],
-            pd.Timestamp(one["created"]).tz_convert(dt.UTC),
+            _moment(one["created"]),
+            _moment(one["changed"]),
             one["cancelled"],
             one["cap"],
         )
