@@ -1,30 +1,40 @@
 """``ashare prove parity``: an account on paper does what the backtest does (R7), and always the same (R8).
 
-The market of the fast tests is made by hand: in its 26 sessions a stock is suspended, one lies at its limits, one pays a
-dividend with bonus shares, one offers rights, one is absorbed, one changes its code, and one is listed whose code comes
-before the others', so that all assets get other numbers.
+The market of the fast tests is made by hand: in its 26 sessions a stock is suspended, one lies at its limits, one pays
+a dividend with bonus shares, one offers rights, one is absorbed, one changes its code, and one is listed whose code
+comes before the others', so that all assets get other numbers.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from bundles.importer import import_folder
 from bundles.lake import Lake
 from engine import settings
 from engine.cli.backtest import run as run_script
+from engine.cli.main import main
+from engine.errors import UsageError
 from engine.host.registration import install
 from engine.panels.bundle import Bundle, open_bundle
+from engine.panels.reader import Panels
+from engine.paper.memory import Memory
+from engine.paper.snapshot import _prices, restore_ledger
+from engine.portfolio.book import Book
 from engine.prove.parity import Parity, Run, Tables, first_difference, paper_tables, scratch_home
-from tests.conftest import ingest
-from tests.markets import COLUMNS, Market, days_between
+from tests.markets import Market, days_between
+
+STRATEGIES = Path(__file__).parents[2] / "strategies"
 
 DAYS = days_between("20180305", "20180411")
 """26 sessions: the month ends in session 20, and there are two holidays after session 23."""
@@ -140,6 +150,13 @@ def script(folder: Path, text: str, name: str = "script.py") -> Path:
     return path
 
 
+def proof_of(days: list[str], bundle: Callable[[], Bundle] = open_bundle, capital: float = CAPITAL) -> Parity:
+    """Return the proof over some days."""
+    install()
+    sessions = [dt.date.fromisoformat(day) for day in days]
+    return Parity(sessions, capital, partial(run_script, capital=capital), bundle)
+
+
 class Twins:
     """A script that ran both ways: what differs first, and what it wrote on ``context.log``."""
 
@@ -150,12 +167,7 @@ class Twins:
         bundle: Callable[[], Bundle] = open_bundle,
         capital: float = CAPITAL,
     ) -> None:
-        sessions = [dt.date.fromisoformat(day) for day in days]
-
-        def run(strategy: Path, start: str, end: str) -> Path:
-            return run_script(strategy, start, end, capital=capital)
-
-        proof = Parity(sessions, capital, run, bundle)
+        proof, sessions = proof_of(days, bundle, capital), [dt.date.fromisoformat(day) for day in days]
         self.paper: list[tuple[dt.date, Tables]] = []
         self.entries: list[dict[str, Any]] = []
         with scratch_home():
@@ -184,8 +196,9 @@ class Twins:
         assert len(self.log) > lines
         pairs = enumerate(zip(self.log, self.log_on_paper, strict=True))
         for n, (here, there) in pairs:
-            at = next((at for at, (x, y) in enumerate(zip(here, there)) if x != y), min(len(here), len(there)))
-            assert here == there, f"line {n}: {here[max(at - 60, 0) : at + 60]} and {there[max(at - 60, 0) : at + 60]}"
+            same = (at for at, (x, y) in enumerate(zip(here, there, strict=False)) if x != y)
+            at = max(next(same, 0) - 60, 0)
+            assert here == there, f"line {n}: {here[at : at + 120]} and {there[at : at + 120]}"
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return all rows of a table of the backtest."""
@@ -197,7 +210,8 @@ def analyze(context, perf):
     import json, pathlib
     pathlib.Path("log.json").write_text(json.dumps(context.log))
 """
-BUSY = """
+BUSY = (
+    """
 import collections
 
 import numpy as np
@@ -286,10 +300,13 @@ def handle_data(context, data):
                            f" {held.last_sale_date}")
     record(leverage=context.account.leverage, names=len(context.portfolio.positions), best=context.best)
     context.log.append(str(sorted((key, value) for key, value in context.recorded_vars.items())))
-    context.log.append(f"{context.portfolio.pnl!r} {context.portfolio.returns!r} {float(context.frame['close'].sum())!r}")
+    context.log.append(f"{context.portfolio.pnl!r} {context.portfolio.returns!r}")
+    context.log.append(f"{float(context.frame['close'].sum())!r} {len(context.frame)} {context.frame.index[0]}")
     context.log.append(str(sorted((name(key), value) for key, value in context.bought.items())))
     context.log.append(str(sorted(context.weeks.items())))
-""" + KEEPS_ITS_LOG
+"""
+    + KEEPS_ITS_LOG
+)
 
 
 def test_the_same_where_the_data_came_day_by_day(quiet: Path, tmp_path: Path) -> None:
@@ -342,8 +359,8 @@ def initialize(context):
     set_max_order_count(3, on_error="log")
     set_min_leverage(0.0, pd.Timedelta("3d"))
     set_asset_restrictions(StaticRestrictions([symbol("600005.SH")]), on_error="log")
-    columns = {"mean": SimpleMovingAverage(inputs=[EquityPricing.close], window_length=3), "last": EquityPricing.close.latest}
-    attach_pipeline(Pipeline({**columns, "return": Returns(window_length=4)}), "prices")
+    mean, last = SimpleMovingAverage(inputs=[EquityPricing.close], window_length=3), EquityPricing.close.latest
+    attach_pipeline(Pipeline({"mean": mean, "last": last, "return": Returns(window_length=4)}), "prices")
     schedule_function(second_day, date_rules.week_start(days_offset=1))
     record(calls=0)
 
@@ -353,10 +370,11 @@ def look(context, data, when):
     context.log += [
         f"{when} {get_datetime()} {get_datetime('Asia/Shanghai')} {data.current_session} {environment}",
         f"{context.get_datetime()} {context.sim_params.start_session} {context.data_frequency} {context.begun}",
-        repr(kept), repr(context.account), f"{kept.capital_used!r} {kept.start_date} {kept.current_portfolio_weights!r}",
+        repr(kept), repr(context.account), f"{kept.capital_used!r} {kept.start_date}",
+        repr(kept.current_portfolio_weights),
         repr(list(kept.positions)), repr(list(kept.positions.values())), repr(context.recorded_vars),
         repr(sorted((asset.symbol, repr(orders)) for asset, orders in get_open_orders().items())),
-        repr([vars(context.blotter.orders[one.id].to_api_obj()) for orders in get_open_orders().values() for one in orders]),
+        repr([vars(one) for orders in get_open_orders().values() for one in orders]),
         f"{sorted(name for name in vars(context) if not name.startswith('_'))}",
         f"{data.current(context.stock, ['price', 'close', 'volume'])!r}",
         f"{data.can_trade(context.stock)} {data.is_stale(context.stock)}",
@@ -387,3 +405,229 @@ def test_a_script_sees_the_same(busy: Path, tmp_path: Path) -> None:
     """Everything zipline shows a script, in the morning and at the close; only the end of the run cannot be known."""
     twins = Twins(script(tmp_path, SEES), DAYS[1:])
     twins.require_equal(lines=700)
+
+
+# what no session after could have, or could not find again
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("schedule_function(lambda context, data: None)", "schedule_function"),
+        ("set_symbol_lookup_date('2018-03-06')", "set_symbol_lookup_date"),
+        ("context.logger = 'mine'", "context.logger"),
+        ("context.sim_params = None", "context.sim_params"),
+    ],
+)
+def test_what_would_be_lost_is_refused(busy: Path, tmp_path: Path, line: str, what: str) -> None:
+    text = "from zipline.api import schedule_function, set_symbol_lookup_date\n"
+    text += f"def initialize(context):\n    pass\ndef handle_data(context, data):\n    {line}\n"
+    with pytest.raises(UsageError, match=what):
+        list(proof_of(DAYS[:2]).on_paper(script(tmp_path, text)))
+
+
+def test_a_code_that_is_given_up_is_still_found(busy: Path, tmp_path: Path) -> None:
+    text = "from zipline.api import order, symbol\n"
+    text += f"def initialize(context):\n    context.stock = symbol('{OLD}')\n"
+    text += "def handle_data(context, data):\n    order(context.stock, 100)\n"
+    entries = [entry for _, _, entry in proof_of(DAYS[11:16]).on_paper(script(tmp_path, text))]
+    assert [one["ts_code"] for entry in entries for one in entry["orders"]] == [OLD, OLD, NEW, NEW, NEW]
+
+
+# sabotage
+
+SIMPLE = f"""
+from zipline.api import order, symbol
+from zipline.finance.execution import LimitOrder
+
+def initialize(context):
+    context.session = 0
+    context.stocks = [symbol("{A}"), symbol("{D}")]
+
+def handle_data(context, data):
+    context.session += 1
+    a, d = context.stocks
+    if context.session in (1, 6):
+        order(a, 1300)
+        order(d, 700)
+    if context.session == 3:
+        order(a, 500, style=LimitOrder(round(data.current(a, "close") * 0.9, 2)))
+    if context.session in (4, 16):
+        order(a, -600)
+"""
+Spoil = Callable[[pytest.MonkeyPatch], None]
+
+
+def replaced(place: str, value: Any) -> Spoil:
+    """Return what puts another value in a place."""
+    return lambda patch: patch.setattr(place, value)
+
+
+def same_day(patch: pytest.MonkeyPatch) -> None:
+    """Shares may be sold the day they were bought, as the ledger and the book see it."""
+    patch.setattr("engine.execution.holdings.sessions_until_sellable", lambda day: 0)
+    patch.setattr(Book, "sellable", lambda self, stock: self.positions().get(stock, 0))
+
+
+def pay_day(patch: pytest.MonkeyPatch) -> None:
+    day_of = Panels.day_of
+    patch.setattr(Panels, "day_of", lambda panels, row: day_of(panels, row + 1))
+
+
+def forgets_the_count(patch: pytest.MonkeyPatch) -> None:
+    decode = Memory.decode
+    patch.setattr(
+        Memory, "decode", lambda self, values: {**decode(self, values), **{n: 0 for n in values if n == "session"}}
+    )
+
+
+def loses_a_bit(patch: pytest.MonkeyPatch) -> None:
+    def one_bit_less(ledger: Any, value: Any, names: Any) -> None:
+        restore_ledger(ledger, value, names)
+        ledger._portfolio.cash = math.nextafter(ledger._portfolio.cash, 0.0)
+
+    patch.setattr("engine.paper.step.restore_ledger", one_bit_less)
+
+
+def rounds_the_cost(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("engine.paper.snapshot._prices", lambda held: (round(_prices(held)[0], 2), *_prices(held)[1:]))
+
+
+SABOTAGE: dict[str, tuple[Spoil, str]] = {
+    "commission": (
+        replaced("engine.execution.blotter.account_commission", lambda turnover, s: max(turnover * 0.00051, 5.0)),
+        f"2018-03-06 orders 20180305-{A}-B commission",
+    ),
+    "stamp duty": (
+        replaced("engine.market.fees.stamp_duty", lambda side, turnover, day: turnover * 0.0005 * (side == "sell")),
+        f"2018-03-09 orders 20180308-{A}-S stamp_duty",
+    ),
+    "transfer fee": (
+        replaced("engine.market.fees.transfer_fee", lambda exchange, shares, turnover, day: 0.0),
+        f"2018-03-06 orders 20180305-{A}-B transfer_fee",
+    ),
+    "lot": (
+        replaced("engine.execution.fills.buy_quantity", lambda board, shares, day: shares // 200 * 200),
+        f"2018-03-06 orders 20180305-{A}-B filled",
+    ),
+    "fill price": (
+        replaced("engine.execution.fills.fill_price", lambda side, bar, settings: bar.close / 100),
+        f"2018-03-06 orders 20180305-{A}-B price",
+    ),
+    "T+1": (same_day, f"2018-03-06 positions {A} sellable"),
+    "day of an order": (
+        replaced("engine.paper.snapshot._moment", lambda text: pd.Timestamp(text) - pd.Timedelta("1d")),
+        f"2018-03-06 orders 20180305-{A}-B decided",
+    ),
+    "limit of an order": (
+        replaced("engine.paper.snapshot._price", lambda value: None),
+        f"2018-03-08 orders 20180307-{A}-B filled",
+    ),
+    "pay day": (pay_day, "2018-03-20 actions row 1 ts_code kind"),
+    "memory": (forgets_the_count, "2018-03-06 placed row 1 order_id"),
+    "a bit of cash": (loses_a_bit, "2018-03-06 value 2018-03-06 cash"),
+    "cost of a holding": (rounds_the_cost, f"2018-03-07 positions {A} cost"),
+}  # fmt: skip
+"""What is changed for the account alone, and the first value that differs then."""
+
+
+class Sabotaged(Parity):
+    """The proof with the account's side spoilt."""
+
+    def __init__(self, proof: Parity, folder: Path, spoil: Spoil) -> None:
+        self.__dict__ |= vars(proof)
+        self._folder, self._spoil = folder, spoil
+
+    def backtest(self, strategy: Path) -> Path:
+        return self._folder
+
+    def on_paper(self, strategy: Path) -> Iterator[Any]:
+        with pytest.MonkeyPatch.context() as patch:
+            self._spoil(patch)
+            yield from super().on_paper(strategy)
+
+
+def test_sabotage_is_found_and_named(busy: Path, tmp_path: Path) -> None:
+    path, proof = script(tmp_path, SIMPLE), proof_of(DAYS)
+    folder = proof.backtest(path)
+    found = {}
+    for name, (spoil, _) in SABOTAGE.items():
+        first = Sabotaged(proof, folder, spoil).compare(path).difference
+        assert first is not None, name
+        assert first.backtest != first.paper
+        found[name] = f"{first.session} {first.table} {first.key} {first.column}"
+    assert found == {name: expected for name, (_, expected) in SABOTAGE.items()}
+    assert Sabotaged(proof, folder, lambda patch: None).compare(path).verdict == "equal"
+
+
+# the command
+
+
+def command(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["prove", "parity", *words])
+    return int(ended.value.code or 0)
+
+
+def test_the_certificate(busy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = script(tmp_path, SIMPLE)
+    assert command("--strategy", str(path), "--sessions", "26", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["first"], said["last"]) == ("2018-03-05", "2018-04-11")
+    assert said["data_id"] == open_bundle().panels.data_id
+    (one,) = said["strategies"]
+    assert (one["verdict"], one["sessions"], one["difference"], one["skipped"]) == ("equal", 26, None, None)
+    assert one["fills"] == 6
+    assert one["fees"] == 3 * one["rows"]["orders"] == 3 * 7
+    assert one["rows"]["actions"] == 2  # bonus shares, and later the dividend
+    assert not (busy / "runs").exists()
+    assert not (busy / "paper").exists()
+    assert command("--strategy", str(path), "--sessions", "5", "--start", DAYS[0]) == 0
+    _, line, total = capsys.readouterr().out.splitlines()
+    assert line.split()[0] == "script.py"
+    assert line.endswith("  equal")
+    assert total.startswith("2018-03-05 to 2018-03-09, data ")
+
+
+def test_a_failed_proof_names_the_first_value(
+    busy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SABOTAGE["day of an order"][0](monkeypatch)
+    assert command("--strategy", str(script(tmp_path, SIMPLE)), "--sessions", "26") == 4
+    said = capsys.readouterr()
+    assert "differs" in said.out
+    expected = (
+        f"script.py does not do on paper what its backtest does, first on 2018-03-06: orders 20180305-{A}-B: decided"
+    )
+    assert f"{expected} is 2018-03-05 in the backtest, 2018-03-04 on paper" in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--sessions", "27"], 3, "the bundle has 26"),
+        (["--sessions", "3", "--start", DAYS[-2]], 3, "the bundle has 2 from 2018-04-10"),
+        (["--sessions", "3", "--end", DAYS[1]], 3, "the bundle has 2 up to 2018-03-06"),
+        (["--start", DAYS[0], "--end", DAYS[1]], 2, "both ends are named"),
+        (["--sessions", "2"], 3, "nothing was proved"),
+    ],
+)
+def test_what_cannot_be_proved(
+    busy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
+) -> None:
+    idle = script(tmp_path, "def initialize(context):\n    pass\ndef handle_data(context, data):\n    pass\n")
+    assert command("--strategy", str(idle), *words) == code
+    assert said in capsys.readouterr().err
+
+
+def test_a_strategy_without_models_is_left_out_or_refused(
+    busy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flagship = STRATEGIES / "momentum_dnn.py"
+    monkeypatch.setenv("ASHARE_UNIVERSE__MINIMUM_SESSIONS", "1")
+    assert command("--sessions", "10", "--strategy", str(flagship)) == 3
+    assert "no model for 2018-03-2" in capsys.readouterr().err
+    assert command("--sessions", "10") == 0
+    *lines, skipped, _ = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == ["equal", "equal", "skipped"]
+    assert skipped.startswith("momentum_dnn.py was skipped: no model for 2018-03-2")
