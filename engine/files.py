@@ -36,6 +36,17 @@ def disk_failed(error: OSError) -> DiskFailed | None:
 
 
 @contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Let a refusal of the disk inside the block say which path it is about."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def disk_failures(what: str) -> Iterator[None]:
     """Tell a failure of the disk in one line, as what could not be done.
 

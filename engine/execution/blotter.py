@@ -76,8 +76,8 @@ class Waiting:
         CNY.
     capped, cap : bool, float or None
         Whether the cap of one position binds it, and the cap in force when the last order was placed.
-    created : Timestamp
-        When it was placed.
+    created, changed : Timestamp
+        When it was placed, and when anything last happened to it.
     cancelled : bool
         The script has cancelled it since: it will be on record as such.
     """
@@ -88,6 +88,7 @@ class Waiting:
     limit: float | None
     capped: bool
     created: pd.Timestamp
+    changed: pd.Timestamp
     cancelled: bool = False
     cap: float | None = None
 
@@ -230,6 +231,7 @@ class AShareBlotter(SimulationBlotter):
                 one.limit,
                 one.id in self._capped,
                 one.created,
+                one.dt,
                 not one.open,
                 self._cap,
             )
@@ -242,6 +244,7 @@ class AShareBlotter(SimulationBlotter):
             placed = ZiplineOrder(one.created, one.asset, one.amount, limit=one.limit, id=one.order_id)
             self.orders[one.order_id] = placed
             self._queue.append(one.order_id)
+            placed.dt = one.changed
             if one.cancelled:
                 placed.cancel()
             else:
@@ -249,6 +252,11 @@ class AShareBlotter(SimulationBlotter):
             self._cap = one.cap
             if one.capped:
                 self._capped.add(one.order_id)
+
+    def closed(self) -> list[ZiplineOrder]:
+        """Return the orders that have ended, in the order they were placed."""
+        waiting = set(self._queue)
+        return [order for order_id, order in self.orders.items() if order_id not in waiting]
 
     def unsettled(self) -> Iterator[OrderRow]:
         """Yield a row for each order that no session was left for."""

@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ import polars as pl
 from engine import calendar
 from engine.errors import StaleData
 from engine.execution.blotter import OrderRow
-from engine.files import sha256_of, whole_folder
+from engine.files import read_json, sha256_of, whole_folder
 from engine.host.audit import to_fen
 from engine.model.labels import lag
 from engine.model.shelf import OUTPUTS, Scored
@@ -196,6 +197,7 @@ def _past(account: Account, panels: Panels, day: dt.date, traded: by_hand.Import
     return Past(
         script=account.script,
         file=account.file,
+        first=dt.date.fromisoformat(account.now.sessions[0]["session"]) if account.now.sessions else day,
         capital=created["capital"] / 100,
         settings=account.settings,
         book=copy.deepcopy(account.now.book),  # the journal folds what this one is told, once it is a fact
@@ -203,7 +205,18 @@ def _past(account: Account, panels: Panels, day: dt.date, traded: by_hand.Import
         scored=_matured(account, panels, day),
         halted=account.now.halted,
         fills=None if traded is None else traded.fills,
+        closed=partial(_closed, account),
     )
+
+
+def _closed(account: Account, order_id: str) -> Entry | None:
+    """Return an order that has ended, as the session it ended in wrote it down."""
+    for entry in reversed(account.now.sessions):
+        if any(row["order_id"] == order_id for row in entry["settled"]):
+            path = account.checked(account.session_folder(entry["session"]) / STATE, entry["files"][STATE])
+            found: Entry = next(one for one in read_json(path)["closed"] if one["id"] == order_id)
+            return found
+    return None
 
 
 def _matured(account: Account, panels: Panels, day: dt.date) -> dict[dt.date, Scored]:

@@ -15,12 +15,15 @@ from typing import Any
 
 import pandas as pd
 from zipline.assets import Asset, AssetFinder
+from zipline.finance.order import ORDER_STATUS
+from zipline.finance.order import Order as ZiplineOrder
 
 from engine.errors import Damaged
 from engine.execution.blotter import Waiting
 from engine.execution.holdings import Holdings, Lot
 from engine.host.ledger import AShareLedger, Payable
 from engine.panels.reader import Panels
+from engine.types import Reason
 
 FORMAT = 1
 _AMOUNTS = ("cash", "starting_cash", "portfolio_value", "positions_value", "positions_exposure", "pnl", "returns")
@@ -210,6 +213,59 @@ def _lot(value: Any) -> Lot:
     return Lot(_day(acquired), _day(locked), _whole(shares), dividends)
 
 
+def closed_to_json(order: ZiplineOrder, names: Names) -> Json:
+    """Write down an order that has ended: a script may ask for it at any time."""
+    return {
+        "id": order.id,
+        "code": names.code(order.asset.sid),
+        "amount": int(order.amount),
+        "filled": int(order.filled),
+        "commission": float(order.commission) if order.commission else 0,
+        "stop": _price(order.stop),
+        "limit": _price(order.limit),
+        "created": order.created.isoformat(),
+        "dt": order.dt.isoformat(),
+        "status": order._status.name,
+        "reason": order.reason,
+    }
+
+
+def closed_from_json(value: Any, names: Names) -> ZiplineOrder:
+    """Read an order that has ended back.
+
+    Raises
+    ------
+    Damaged
+        It is not what ``closed_to_json`` wrote.
+    """
+    with _checked("an order"):
+        order = ZiplineOrder(
+            _utc(value["created"]),
+            names.asset(_text(value["code"])),
+            _whole(value["amount"]),
+            stop=_optional(value["stop"]),
+            limit=_optional(value["limit"]),
+            filled=_whole(value["filled"]),
+            commission=value["commission"] and _number(value["commission"]),
+            id=_text(value["id"]),
+        )
+        order.dt, order.status = _utc(value["dt"]), ORDER_STATUS[_text(value["status"])]
+        order.reason = value["reason"] and Reason(value["reason"])
+    return order
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _price(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _utc(value: Any) -> pd.Timestamp:
+    return _moment(value).tz_convert(dt.UTC)
+
+
 def orders_to_json(orders: list[Waiting], names: Names) -> list[Json]:
     """Write down the orders that wait for the next session."""
     return [
@@ -217,10 +273,11 @@ def orders_to_json(orders: list[Waiting], names: Names) -> list[Json]:
             "id": one.order_id,
             "code": names.code(one.asset.sid),
             "amount": int(one.amount),
-            "limit": None if one.limit is None else float(one.limit),
+            "limit": _price(one.limit),
             "capped": bool(one.capped),
-            "cap": None if one.cap is None else float(one.cap),
+            "cap": _price(one.cap),
             "created": one.created.isoformat(),
+            "changed": one.changed.isoformat(),
             "cancelled": bool(one.cancelled),
         }
         for one in orders
@@ -247,9 +304,10 @@ def _waiting(value: Any, names: Names) -> Waiting:
         order_id=_text(value["id"]),
         asset=names.asset(_text(value["code"])),
         amount=_whole(value["amount"]),
-        limit=None if value["limit"] is None else _number(value["limit"]),
+        limit=_optional(value["limit"]),
         capped=_flag(value["capped"]),
-        created=_moment(value["created"]).tz_convert(dt.UTC),
+        created=_utc(value["created"]),
+        changed=_utc(value["changed"]),
         cancelled=_flag(value["cancelled"]),
-        cap=None if value["cap"] is None else _number(value["cap"]),
+        cap=_optional(value["cap"]),
     )

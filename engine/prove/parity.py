@@ -160,12 +160,8 @@ class Compared:
 
 def first_difference(session: dt.date, backtest: Tables, paper: Tables) -> Difference | None:
     """Return the first value of a session that differs: in order of tables, then of rows, then of columns."""
-    for name, keys in KEYS.items():
-        if name in backtest or name in paper:
-            found = _first_in(session, name, keys, backtest[name], paper[name])
-            if found is not None:
-                return found
-    return None
+    found = (_first_in(session, name, keys, backtest[name], paper[name]) for name, keys in KEYS.items())
+    return next((one for one in found if one is not None), None)
 
 
 def _first_in(
@@ -222,7 +218,7 @@ class Run:
             "events": _of(self._events, session),
             "decisions": _of(self._decisions, session),
             "placed": decided,
-            **({"waiting": left.select(*_WAITING)} if last else {}),
+            "waiting": left.select(*_WAITING) if last else left.select(*_WAITING).clear(),
             "positions": _of(self._positions, session).select(*_POSITIONS).sort("ts_code"),
             "value": value.with_columns(cash_fen=_fen("cash"), net_value_fen=_fen("net_value")),
         }
@@ -283,7 +279,7 @@ def paper_tables(account: Account, panels: Panels, entry: Entry, last: bool = Fa
         "events": _frame(events, _without_session(EVENTS)),
         "decisions": _decisions(account, entry, folder),
         "placed": _frame(placed, _PLACED).sort("order_id"),
-        **({"waiting": _frame(waiting, _WAITING)} if last else {}),
+        "waiting": _frame(waiting if last else [], _WAITING),
         "positions": _frame(positions, _POSITIONS).sort("ts_code"),
         "value": _frame([values], _VALUE),
     }
