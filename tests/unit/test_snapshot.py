@@ -132,8 +132,8 @@ def test_a_stock_without_a_sale_and_an_empty_account():
 def waiting() -> list[Waiting]:
     moment = pd.Timestamp("2018-03-05 07:00", tz="UTC")
     return [
-        Waiting("a", NAMES.asset("600000.SH"), 700, 12.3, True, moment, cap=0.02),
-        Waiting("b", NAMES.asset("000001.SZ"), -100, None, False, moment, cancelled=True),
+        Waiting("a", NAMES.asset("600000.SH"), 700, 12.3, True, moment, moment, cap=0.02),
+        Waiting("b", NAMES.asset("000001.SZ"), -100, None, False, moment, moment, cancelled=True),
     ]
 
 
@@ -147,7 +147,7 @@ def test_orders_come_back_in_their_order():
 
 
 def test_numbers_of_numpy_are_written_as_numbers():
-    one = Waiting("a", NAMES.asset("600000.SH"), np.int64(700), np.float32(12.5), np.bool_(True), DAYS[0])
+    one = Waiting("a", NAMES.asset("600000.SH"), np.int64(700), np.float32(12.5), np.bool_(True), DAYS[0], DAYS[0])
     (written,) = json.loads(json.dumps(orders_to_json([one], NAMES)))
     assert (written["amount"], written["limit"], written["capped"]) == (700, 12.5, True)
 
