@@ -59,7 +59,7 @@ def disk_failures(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         mend = _MENDS.get(error.errno or 0, _LOOK)
-        why = (error.strerror or str(error)).lower()
+        why = error.strerror or str(error)
         raise DiskFailed(what, why, f"{mend}, then run the same command again.") from error
 
 
