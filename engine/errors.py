@@ -19,10 +19,10 @@
     ├── ProofFailed            exit 4   the product's check of itself failed
     │   └── LookAhead                   a value would be used before it was known
     ├── ScriptFailed           exit 1   an exception in the user's own script
-    ├── DiskFailed             exit 1   the disk is full, failed, or may not be written
     ├── Halted                 exit 5   halted, or another process holds the lock
     │   └── SendingRefused              an order may not be sent: no consent, or beyond a cap
-    └── BrokerMismatch         exit 6   intended orders, broker and ledger disagree; nothing is traded until they agree
+    ├── BrokerMismatch         exit 6   intended orders, broker and ledger disagree; nothing is traded until they agree
+    └── DiskFailed             exit 7   the disk is full, broken or not ours to write to
 
 They derive from ``click.ClickException``, so that the stock ``zipline`` command prints them in one line too.
 """
@@ -60,10 +60,6 @@ class AshareError(click.ClickException):
 
 class ScriptFailed(AshareError):
     """An exception in the user's own script."""
-
-
-class DiskFailed(AshareError):
-    """The disk is full, failed, or may not be written."""
 
 
 class UsageError(AshareError):
@@ -154,3 +150,9 @@ class BrokerMismatch(AshareError):
     """What was intended, what the broker says and what the ledger holds disagree, and nothing explains it."""
 
     exit_code = 6
+
+
+class DiskFailed(AshareError):
+    """The disk is full, broken or not ours to write to; what was written whole before stands."""
+
+    exit_code = 7

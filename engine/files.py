@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import mmap
@@ -14,21 +15,35 @@ from typing import Any
 
 from engine.errors import DiskFailed
 
+_FREE, _LOOK, _ALLOW = "Free space there", "Have the disk looked after", "Make it writable"
+_MENDS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FREE),
+    **dict.fromkeys((errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE), _LOOK),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _ALLOW),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Close files, or raise `ulimit -n`"),
+}
+
+
+def disk_failed(error: OSError) -> DiskFailed | None:
+    """Return what a refusal of the disk means in one line; None for any other error of the system."""
+    mend = _MENDS.get(error.errno or 0)
+    if mend is None:
+        return None
+    why = os.strerror(error.errno or 0).lower()
+    return DiskFailed(
+        f"{error.filename or 'a file'} could not be written or read", why, f"{mend}, then run the same command again."
+    )
+
 
 @contextmanager
-def disk_failures(what: str) -> Iterator[None]:
-    """Tell a failure of the disk in one line, as what could not be done.
-
-    Raises
-    ------
-    DiskFailed
-        The block raised ``OSError``.
-    """
+def named(path: Path) -> Iterator[None]:
+    """Let a refusal of the disk inside the block say which path it is about."""
     try:
         yield
     except OSError as error:
-        mend = "Mend it or make room, and run the command again: it goes on where it was."
-        raise DiskFailed(what, error.strerror or str(error), mend) from error
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def fsync_path(path: Path) -> None:
@@ -66,10 +81,11 @@ def replaced_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield beside
-        fsync_path(beside)
-        os.replace(beside, path)
-        fsync_path(path.parent)
+        with named(path):
+            yield beside
+            fsync_path(beside)
+            os.replace(beside, path)
+            fsync_path(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -152,9 +168,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     try:
-        yield beside
-        sync_tree(beside)
-        os.replace(beside, path)
-        fsync_path(path.parent)
+        with named(path):
+            yield beside
+            sync_tree(beside)
+            os.replace(beside, path)
+            fsync_path(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

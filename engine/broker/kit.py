@@ -373,7 +373,7 @@ def failures(make_bench: Callable[[], Bench]) -> list[tuple[str, str]]:
     for clause in CLAUSES:
         try:
             clause.check(Probe(make_bench()))
-        except Exception as error:  # noqa: PERF203 - the adapter is a stranger's
+        except Exception as error:  # the adapter is a stranger's
             found.append((clause.name, f"{type(error).__name__}: {error}"))
     return found
 

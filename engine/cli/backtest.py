@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import os
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -73,14 +75,8 @@ def run(
     if not verbose:
         logging.disable(logging.INFO)
     try:
-        perf = zipline.main(arguments, prog_name="zipline", standalone_mode=False)
-    except click.ClickException:
-        raise
-    except Exception as error:
-        place = place_in_script(error, str(strategy))
-        if place is None:
-            raise
-        raise ScriptFailed(place, *_said(error)) from error
+        with failures_named(str(strategy)):
+            perf = zipline.main(arguments, prog_name="zipline", standalone_mode=False)
     finally:
         logging.disable(logging.NOTSET)
     return Path(perf.attrs["run"])
@@ -124,6 +120,26 @@ def _require_ours(bundle: str) -> None:
         raise NoBundle(f"{bundle!r} is no A-share bundle", f"there is {', '.join(ours)}", "Name it with -b.")
 
 
+@contextmanager
+def failures_named(script: str) -> Iterator[None]:
+    """Make an exception that passed a script a failure of it, with its place; any other goes on as it is.
+
+    Raises
+    ------
+    ScriptFailed
+        The script raised; the exception is the cause.
+    """
+    try:
+        yield
+    except click.ClickException:
+        raise
+    except Exception as error:
+        place = place_in_script(error, script)
+        if place is None:
+            raise
+        raise ScriptFailed(place, *_said(error)) from error
+
+
 def place_in_script(error: Exception, script: str) -> str | None:
     """Return the last place of a script that an exception passed, None if it passed none."""
     name = Path(script).name
@@ -144,7 +160,7 @@ def _said(error: Exception) -> tuple[str, str]:
     if isinstance(error, SymbolNotFound):
         return f"the bundle has no symbol {error.kwargs['symbol']}", "A symbol is a code such as 600000.SH."
     said = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {said}".rstrip(": ."), "`ashare --debug backtest ...` shows the traceback."
+    return f"{type(error).__name__}: {said}".rstrip(": ."), "`ashare --debug ...` shows the traceback."
 
 
 def _warn_if_idle(folder: Path, bundle: str) -> None:

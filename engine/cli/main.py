@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from engine.files import disk_failed
+
 COMMANDS = {
     "init": "engine.cli.setup:init",
     "factor": "engine.cli.factor:factor",
@@ -93,6 +95,9 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if "--debug" in given:
             raise
+        if isinstance(error, OSError) and (known := disk_failed(error)):
+            known.show()
+            sys.exit(known.exit_code)
         click.echo(
             f"Error: unexpected {type(error).__name__}: {error}. Run `ashare --debug ...` for the place.", err=True
         )

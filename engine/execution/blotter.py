@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -110,6 +110,8 @@ class AShareBlotter(SimulationBlotter):
         How every order ended.
     halted : frozenset of Side
         Sides of which no order is taken.
+    traded : callable or None
+        How orders ended that somebody carried out; None where the bars decide.
 
     Notes
     -----
@@ -122,6 +124,7 @@ class AShareBlotter(SimulationBlotter):
         self.bars, self.settings = bars, settings
         self.rows: list[OrderRow] = []
         self.halted: frozenset[Side] = frozenset()
+        self.traded: Callable[[list[Order], Callable[[int], Bar], Terms], Iterable[Outcome]] | None = None
         self._account: Account | None = None
         self._queue: list[str] = []
         self._placed: Counter[str] = Counter()
@@ -191,7 +194,9 @@ class AShareBlotter(SimulationBlotter):
         }
         terms = self._terms(session, bar_data)
         transactions, commissions = [], []
-        for outcome in settle(live, self._bar_of(session), self._account.cash(), positions, terms):
+        bar_of, cash = self._bar_of(session), self._account.cash()
+        done = settle(live, bar_of, cash, positions, terms) if self.traded is None else self.traded(live, bar_of, terms)
+        for outcome in done:
             self._record(outcome, outcome.order.order_id, session)
             if outcome.filled:
                 transaction, commission = self._execute(outcome)

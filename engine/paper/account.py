@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from engine import settings as settings_module
-from engine.errors import Damaged, Halted, NoAccount, SettingsError, UsageError
+from engine.errors import Damaged, Halted, NoAccount, ProofFailed, SettingsError, UsageError
 from engine.files import read_json, sha256_of, whole_folder, write_bytes
 from engine.paper.facts import event_from_json
 from engine.paper.journal import FILE, Entry, Journal
@@ -35,11 +36,14 @@ from engine.settings import Settings
 from engine.types import Side
 
 SCRIPT, STATE, SESSIONS, LOCK = "strategy.py", "state.json", "sessions", ".lock"
+TICKETS_FOLDER = "tickets"
 SECTIONS = (
     *("data", "universe", "factors", "labels", "model", "prediction", "selection"),
     *("risk", "blacklist", "watch", "execution", "paper"),
 )
 """Settings an account keeps as they were when it was made."""
+SIMULATED, TICKETS = "simulated", "tickets"
+"""How orders are carried out: by the bars of the session, or by people."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 
@@ -58,7 +62,7 @@ class Folded:
     halts : list of Halt
         In force.
     fills : dict of str to dict
-        Imported fills by session that no session has used yet.
+        What was imported of sessions that have not run yet, the newest import of each.
     """
 
     created: Entry
@@ -128,6 +132,8 @@ class Account:
     ----------
     folder : Path
         Its folder; it is made by ``create``.
+    reading : bool
+        Only look, without the lock: a run may be going on. Nothing is written, and nothing can be noted.
 
     Raises
     ------
@@ -137,15 +143,11 @@ class Account:
         The journal or the script is not what was written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reading: bool = False) -> None:
         self.folder = folder
         if not (folder / FILE).is_file():
-            raise NoAccount(
-                f"there is no paper account {folder.name}",
-                f"{folder} holds no journal",
-                "Make one with `ashare paper init NAME -f STRATEGY`.",
-            )
-        self.journal = Journal(folder)
+            raise _no_account(folder)
+        self.journal = Journal(folder, reading)
         if not self.journal.entries:
             raise Damaged(f"the journal {folder / FILE} tells no history", "it is empty", _RESTORE)
         self.now = fold(self.journal.entries, folder / FILE)
@@ -157,6 +159,11 @@ class Account:
         return str(self.now.created["name"])
 
     @property
+    def by_hand(self) -> bool:
+        """Whether people carry the orders out, and tell what became of them."""
+        return bool(self.now.created["fills"] == TICKETS)
+
+    @cached_property
     def settings(self) -> Settings:
         """The settings the account was made with, over those in force for what is not the account's."""
         return _restored(settings_module.load(), self.now.created["settings"], self.folder / FILE)
@@ -217,7 +224,7 @@ def create(folder: Path, script: Path, capital: int, settings: Settings, first: 
     Parameters
     ----------
     folder : Path
-        Where it shall be; its last part is the name.
+        Where it shall be (``folder_of``).
     script : Path
         The strategy; a copy of it is kept.
     capital : int
@@ -232,15 +239,9 @@ def create(folder: Path, script: Path, capital: int, settings: Settings, first: 
     Raises
     ------
     UsageError
-        The name cannot be one, is taken, or the settings do not count in whole fen.
+        The name is taken, or the settings do not count in whole fen.
     """
     name = folder.name
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"an account cannot be called {name!r}", "a name has letters, digits, dots, dashes", "Choose another."
-        )
-    if folder.exists():
-        raise UsageError(f"the account {name} is there already", str(folder), "Choose another name.")
     if not (settings.execution.round_fees and settings.execution.cash_check):
         raise UsageError(
             "an account counts in whole fen of cash that is there",
@@ -259,30 +260,99 @@ def create(folder: Path, script: Path, capital: int, settings: Settings, first: 
         "settings": kept,
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(folder) as beside:
-        write_bytes(beside / SCRIPT, text)
-        Journal(beside).append("created", facts)
+    with _held(folder.parent / LOCK, "accounts are being made"):
+        if folder.exists():
+            raise UsageError(f"the account {name} is there already", str(folder), "Choose another name.")
+        with whole_folder(folder) as beside:
+            write_bytes(beside / SCRIPT, text)
+            Journal(beside).append("created", facts)
     return Account(folder)
+
+
+def folder_of(accounts: Path, name: str) -> Path:
+    """Return the folder of an account.
+
+    Raises
+    ------
+    UsageError
+        No account can be called this.
+    """
+    if not _NAME.fullmatch(name):
+        why = "a name has up to 32 letters, digits, dots and dashes, a letter or digit first"
+        raise UsageError(f"an account cannot be called {name!r}", why, "Choose another.")
+    return accounts / name
+
+
+def accounts_in(accounts: Path) -> list[Path]:
+    """Return the folders of all accounts, by name; those that are being made are none yet."""
+    return sorted(path.parent for path in accounts.glob(f"*/{FILE}") if _NAME.fullmatch(path.parent.name))
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the account's lock.
+    """Hold the account's lock, and sweep what a dead process was writing.
+
+    Raises
+    ------
+    NoAccount
+        There is none of this name.
+    Halted
+        Another process has it.
+    """
+    if not (folder / FILE).is_file():
+        raise _no_account(folder)
+    with _held(folder / LOCK, f"the account {folder.name} is in use"):
+        for path in (*folder.glob(".*.partial"), *(folder / TICKETS_FOLDER).glob(".*.partial")):
+            path.unlink()  # of a process that died
+        yield
+
+
+@contextmanager
+def _held(path: Path, what: str) -> Iterator[None]:
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Halted(what, "another process holds its lock", "Wait until it ends.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _no_account(folder: Path) -> NoAccount:
+    return NoAccount(
+        f"there is no paper account {folder.name}",
+        f"{folder} holds no journal",
+        "Make one with `ashare paper init NAME -f STRATEGY`.",
+    )
+
+
+BOOKS = "books"
+"""The cause of a halt: the journal's book and zipline's ledger differ."""
+
+
+def halt_for_books(account: Account, error: ProofFailed) -> None:
+    """Stop an account whose two books differ: nothing runs until somebody has looked."""
+    if not any(halt.cause == BOOKS for halt in account.now.halts):
+        account.note("halted", {"what": "all", "cause": BOOKS, "why": f"{error.what}: {error.why}"})
+
+
+def require_agreeing_books(account: Account) -> None:
+    """Refuse to run an account whose books differed.
 
     Raises
     ------
     Halted
-        Another process has it.
+        They did, and nobody has resumed it since.
     """
-    if not folder.is_dir():
-        Account(folder)
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise Halted(
-            f"the account {folder.name} is in use", "another process holds its lock", "Wait until it ends."
-        ) from None
+    for halt in account.now.halts:
+        if halt.cause == BOOKS:
+            raise Halted(
+                f"the account {account.name} is halted",
+                halt.why,
+                f"Look into it, then `ashare paper resume {account.name}`.",
+            )
 
 
 def _restored(base: Settings, kept: dict[str, Any], where: Path) -> Settings:

@@ -19,7 +19,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -145,18 +145,32 @@ def post(
     environ : mapping
         The environment.
     """
+    put(outbox, messages, settings, environ)
     values = settings.messages
     found, refused = _read(settings.home, values.language, environ)
     problems = tuple(map(str, refused))
     if not found and not refused:
         return Delivery(0, 0)
-    for message in messages:
-        if message.kind in values.kinds:
-            outbox.put(message)
     if not found:  # a mistake in an address will be mended, and the letters are wanted then
         return Delivery(0, len(outbox.waiting()), problems)
     delivery = outbox.deliver(found, clock.now(), values.timeout)
     return replace(delivery, problems=problems + delivery.problems)
+
+
+def put(
+    outbox: Outbox, messages: Iterable[Message], settings: Settings, environ: Mapping[str, str] = os.environ
+) -> None:
+    """Put letters into an outbox for `post` to deliver later; without any receiver nothing is put in.
+
+    Parameters
+    ----------
+    outbox, messages, settings, environ
+        See `post`.
+    """
+    if any(_read(settings.home, settings.messages.language, environ)):
+        for message in messages:
+            if message.kind in settings.messages.kinds:
+                outbox.put(message)
 
 
 # --- addresses --------------------------------------------------------------------------------------------------

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import io
 import json
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -21,12 +24,13 @@ import polars as pl
 from engine import calendar
 from engine.errors import StaleData
 from engine.execution.blotter import OrderRow
-from engine.files import sha256_of, whole_folder, write_bytes
+from engine.files import sha256_of, whole_folder
 from engine.host.audit import to_fen
 from engine.model.labels import lag
 from engine.model.shelf import OUTPUTS, Scored
 from engine.panels.bundle import Bundle
 from engine.panels.reader import Panels
+from engine.paper import by_hand
 from engine.paper.account import STATE, Account
 from engine.paper.facts import event_to_json
 from engine.paper.gates import Refusal, refusals
@@ -44,8 +48,39 @@ def last_session(before: dt.datetime, at: dt.time) -> dt.date:
     """Return the last session of which a time of day has passed."""
     day = before.date() if before.time().replace(tzinfo=None) >= at else before.date() - dt.timedelta(days=1)
     known = calendar.sessions()
-    found: dt.date = known[int(np.searchsorted(known, np.datetime64(day), side="right")) - 1].astype(dt.date)
+    row = int(np.searchsorted(known, np.datetime64(day), side="right")) - 1
+    found: dt.date = known[max(row, 0)].astype(dt.date)  # a clock that lost its time says 1970
     return found
+
+
+def missed(account: Account, now: dt.datetime) -> list[dt.date]:
+    """Return the sessions that should have been run by now: ``paper.grace`` minutes after ``paper.ready``.
+
+    Parameters
+    ----------
+    account : Account
+        The account; one that was never run and names no first session has missed the last one.
+    now : datetime
+        The present moment in Shanghai.
+
+    Raises
+    ------
+    StaleData
+        The calendar has ended: nobody knows.
+    """
+    settings = account.settings.paper
+    known = calendar.sessions()
+    if now.date() > calendar.AShareCalendar.bound_max().date():
+        mend = "Run `ashare data sync`, which brings the next year once the exchanges have published it."
+        raise StaleData(f"nobody knows the sessions before {now:%Y-%m-%d}", f"the calendar ends {known[-1]}", mend)
+    expected = last_session(now - dt.timedelta(minutes=settings.grace), settings.ready)
+    if account.now.last is not None:
+        start = account.now.last + dt.timedelta(days=1)
+    else:
+        named = account.now.created["first"]
+        start = dt.date.fromisoformat(named) if named else expected
+    found = known[(known >= np.datetime64(start)) & (known <= np.datetime64(expected))]
+    return [day.astype(dt.date) for day in found]
 
 
 def due(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | None = None) -> list[dt.date]:
@@ -82,7 +117,7 @@ def due(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | Non
         start = dt.date.fromisoformat(named) if named else min(held, expected)
     else:
         start = last + dt.timedelta(days=1)
-    end = max(expected, held) if until is None else until
+    end = min(max(expected, held), until or dt.date.max)
     known = calendar.sessions()
     wanted = known[(known >= np.datetime64(start)) & (known <= np.datetime64(end))]
     return [day.astype(dt.date) for day in wanted]
@@ -113,6 +148,7 @@ def run(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | Non
     """
     sessions = due(account, bundle, now, until)
     if sessions:
+        account.state()  # a damaged account stays as it is
         note_repairs(account, bundle)
     for day in sessions:
         yield run_one(account, bundle, day)
@@ -121,8 +157,11 @@ def run(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | Non
 def run_one(account: Account, bundle: Bundle, day: dt.date) -> Entry:
     """Run one session, and return its entry of the journal."""
     _require(refusals_of(account, bundle, day))
-    done = run_session(bundle, _past(account, bundle.panels, day), day)
+    traded = by_hand.imported(account, day) if account.by_hand else None
+    done = run_session(bundle, _past(account, bundle.panels, day, traded), day)
     _require(_old_models(account, done))
+    if traded is not None:
+        by_hand.require_agreement_of(account, done, traded)
     facts = _facts(account, done)
     facts["files"] = _write_files(account, done)
     return account.note("session", facts)
@@ -152,7 +191,7 @@ def _old_models(account: Account, done: Done) -> Iterator[Refusal]:
         yield Refusal("the model is too old", age, f"Run `ashare train --start {done.session:%Y-%m}`.")
 
 
-def _past(account: Account, panels: Panels, day: dt.date) -> Past:
+def _past(account: Account, panels: Panels, day: dt.date, traded: by_hand.Imported | None) -> Past:
     created = account.now.created
     return Past(
         script=account.script,
@@ -163,6 +202,7 @@ def _past(account: Account, panels: Panels, day: dt.date) -> Past:
         state=account.state(),
         scored=_matured(account, panels, day),
         halted=account.now.halted,
+        fills=None if traded is None else traded.fills,
     )
 
 
@@ -184,18 +224,23 @@ def _facts(account: Account, done: Done) -> Entry:
     panels, names = done.panels, [asset.first_code for asset in done.panels.assets]
     traded = {names[panels.sids[row.ts_code]] for row in done.settled if row.session}
     _, cash, net_value = done.diary.closes[-1]
-    held = {names[sid]: shares for _, sid, shares, *_ in done.diary.holdings}
+    held = {
+        names[sid]: {"shares": shares, "sellable": sellable, "cost": float(cost)}
+        for _, sid, shares, sellable, cost, _ in done.diary.holdings
+    }
     return {
         "session": str(done.session),
         "data_id": panels.data_id,
         "settled": [_settled(row) for row in done.settled],
         "book": [event_to_json(event) for event in done.entered],
+        "actions": [_action(names[sid], kind, shares, gain) for _, sid, kind, shares, gain in done.diary.actions],
         "cash": to_fen(cash),
         "net_value": to_fen(net_value),
         "positions": held,
         "marks": _marks(panels, sorted({*held, *traded})),
-        "orders": [_ordered(panels, one) for one in done.orders],
+        "orders": [_ordered(panels, one) for one in done.orders if not one["cancelled"]],
         "events": [_event(event) for day, event in done.diary.events],
+        "ic": [_coefficient(*one) for one in done.diary.coefficients],
         "halts": [{"what": one.what, "cause": one.cause, "why": one.why} for one in done.halts],
         "models": done.models,
         "recorded": done.state["recorded"],
@@ -218,6 +263,15 @@ def _settled(row: OrderRow) -> Entry:
         "transfer_fee": row.transfer_fee,
         "reason": str(row.reason),
     }
+
+
+def _action(code: str, kind: str, shares: int, cash: float) -> Entry:
+    """Return what a corporate action did to a holding, shares and fen, signed."""
+    return {"code": code, "kind": kind, "shares": shares, "cash": to_fen(cash)}
+
+
+def _coefficient(session: dt.date, decided: dt.date, name: str, value: float, n: int) -> Entry:
+    return {"decided": str(decided), "name": name, "rank_ic": None if math.isnan(value) else float(value), "n": n}
 
 
 def _ordered(panels: Panels, one: Entry) -> Entry:
@@ -259,12 +313,19 @@ def _write_files(account: Account, done: Done) -> dict[str, str]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(folder) as beside:
-        write_bytes(beside / STATE, json.dumps(done.state).encode())  # in the order the script has its keys in
+        (beside / STATE).write_bytes(json.dumps(done.state).encode())  # in the order the script has its keys in
         if done.scored is not None:
-            scores_frame(done.scored, done.panels).write_parquet(beside / SCORES)
+            (beside / SCORES).write_bytes(_parquet(scores_frame(done.scored, done.panels)))
         if done.diary.decisions:
-            decisions_frame(done.diary.decisions, done.panels).write_parquet(beside / DECISIONS)
+            (beside / DECISIONS).write_bytes(_parquet(decisions_frame(done.diary.decisions, done.panels)))
         return {path.name: sha256_of(path) for path in sorted(beside.iterdir())}
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    """Return a table as a file's content: what polars writes itself fails without saying why."""
+    content = io.BytesIO()
+    frame.write_parquet(content)
+    return content.getvalue()
 
 
 def scores_frame(scored: Scored, panels: Panels) -> pl.DataFrame:
@@ -291,17 +352,44 @@ def note_repairs(account: Account, bundle: Bundle) -> None:
         account.note("repaired", {"found": found})
 
 
-def _differences(entry: Entry, held: dict[str, int], panels: Panels) -> Iterator[str]:
+def _differences(entry: Entry, held: dict[str, Entry], panels: Panels) -> Iterator[str]:
     day = entry["session"]
     row = panels.first_row_from(day)
+    if row == len(panels.days) or str(panels.days[row]) != day:
+        return  # the bundle does not reach there: nothing is known of it
     for code, (opened, closed) in entry["marks"].items():
-        sid = panels.sids[code]
+        sid = panels.sids.get(code)
+        if sid is None:
+            yield f"{day} {code}: the vendor no longer knows the stock"
+            continue
         for name, before in (("open", opened), ("close", closed)):
             now = int(panels.field(name)[row, sid])
             if now != before:
                 yield f"{day} {code}: {name} was {Decimal(before) / 100}, the vendor now says {Decimal(now) / 100}"
-    went = {event["stock"] for event in entry["book"] if event["kind"] == ExDividend.__name__}
-    for action in panels.actions.on(row):
-        code = panels.assets[action.sid].first_code
-        if code in held and code not in went and (action.cash or action.shares):
-            yield f"{day} {code}: it went ex, which was not known then; nothing was booked"
+    codes = [asset.first_code for asset in panels.assets]
+    went = (event for event in entry["book"] if event["kind"] == ExDividend.__name__)
+    booked = _brought((event["stock"], event["cash"], event["shares"]) for event in went)
+    actions = ((codes[action.sid], action.cash, action.shares) for action in panels.actions.on(row))
+    told = _brought(action for action in actions if action[0] in held)
+    for code in sorted({*booked, *told}):
+        before, after = booked.get(code, (0, 0)), told.get(code, (0, 0))
+        if before != after:
+            yield f"{day} {code}: {_in_words(before)}, the vendor now says {_in_words(after)}"
+
+
+Brought = tuple[Fraction | int, Fraction | int]
+"""CNY and new shares that a share brings."""
+
+
+def _brought(plans: Iterable[tuple[str, Any, Any]]) -> dict[str, Brought]:
+    """Return what a share of each stock brings by all its plans."""
+    found: dict[str, Brought] = {}
+    for code, cash, shares in plans:
+        before = found.get(code, (0, 0))
+        found[code] = before[0] + Fraction(cash), before[1] + Fraction(shares)
+    return found
+
+
+def _in_words(brought: Brought) -> str:
+    cash, shares = map(float, brought)
+    return f"it went ex with {cash:g} CNY and {shares:g} new shares a share" if cash or shares else "it did not go ex"

@@ -7,18 +7,18 @@ into the outbox before is left as it is.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from engine import calendar, clock
-from engine.broker.port import Ticket
-from engine.broker.tickets import Paper, write_tickets
+from engine import clock
+from engine.broker.tickets import write_tickets
 from engine.errors import AshareError
 from engine.paper import letters
-from engine.paper.account import Account
-from engine.paper.channels import post
+from engine.paper.account import TICKETS_FOLDER, Account
+from engine.paper.by_hand import tickets_of
+from engine.paper.channels import post, put
 from engine.paper.cycle import DECISIONS
 from engine.paper.journal import Entry
 from engine.paper.letters import Envelope, Message
@@ -26,32 +26,16 @@ from engine.paper.outbox import Outbox
 from engine.settings import Settings
 from engine.types import Choice, Event, Reason, Side
 
-OUTBOX, TICKETS = "outbox", "tickets"
+OUTBOX = "outbox"
 _PICKED = (Choice.CHOSEN, Choice.KEPT)
 
 
-def tickets_of(account: Account, entry: Entry) -> list[Ticket]:
-    """Return the orders a session left for the next, under ids a broker sees: the account's name and ours."""
-    session = calendar.next_session(dt.date.fromisoformat(entry["session"]))
-    assert session is not None, "a session is not run before the calendar knows the next"
-    return [
-        Ticket(
-            f"{account.name}-{one['order_id']}",
-            session,
-            one["ts_code"],
-            Side(one["side"]),
-            one["shares"],
-            one["limit"],
-            one["reference"] / 100,
-        )
-        for one in entry["orders"]
-    ]
-
-
-def write_tickets_of(account: Account, entry: Entry) -> Paper | None:
-    """Write a session's tickets as CSV and as a page; None where it left no order."""
+def prepare(account: Account, entry: Entry, settings: Settings) -> None:
+    """Write a session's tickets as CSV and as a page, and put its letters into the outbox; nothing is sent yet."""
     tickets = tickets_of(account, entry)
-    return write_tickets(account.folder / TICKETS, tickets) if tickets else None
+    if tickets:
+        write_tickets(account.folder / TICKETS_FOLDER, tickets)
+    put(Outbox(account.folder / OUTBOX), letters_of(account, entry, settings), settings)
 
 
 def letters_of(account: Account, entry: Entry, settings: Settings) -> Iterator[Message]:
@@ -76,13 +60,12 @@ def letters_of(account: Account, entry: Entry, settings: Settings) -> Iterator[M
     yield letters.summary(envelope, _standing(account, entry))
 
 
-def send(account: Account, entries: list[Entry], settings: Settings, more: list[Message]) -> tuple[str, ...]:
-    """Put the letters of sessions, and others, into the outbox, deliver what waits, and return what went wrong.
+def send(account: Account, settings: Settings, more: Sequence[Message] = ()) -> tuple[str, ...]:
+    """Deliver what waits in the outbox, and these letters, and return what went wrong.
 
     Nothing a receiver does ends in an error here: trading goes on.
     """
-    messages = [message for entry in entries for message in letters_of(account, entry, settings)]
-    return post(Outbox(account.folder / OUTBOX), [*messages, *more], settings).problems
+    return post(Outbox(account.folder / OUTBOX), more, settings).problems
 
 
 def refusal(account: Account, error: AshareError, settings: Settings) -> Message:
@@ -115,9 +98,7 @@ def _fill(one: Entry) -> letters.Fill:
 
 
 def _unfilled(one: Entry) -> letters.Unfilled:
-    return letters.Unfilled(
-        one["ts_code"], Side(one["side"]), one["requested"], one["filled"], Reason(one["reason"])
-    )
+    return letters.Unfilled(one["ts_code"], Side(one["side"]), one["requested"], one["filled"], Reason(one["reason"]))
 
 
 def _standing(account: Account, entry: Entry) -> letters.Day:

@@ -293,6 +293,7 @@ _REASONS: Mapping[Reason, tuple[str, str]] = {
     Reason.PARTICIPATION: ("超过成交量占比", "over its share of the volume"),
     Reason.STOP_ORDER: ("不支持止损单", "stop orders are not taken"),
     Reason.CANCELLED: ("已撤单", "cancelled"),
+    Reason.HALTED: ("账户已暂停", "the account is halted"),
     Reason.RUN_ENDED: ("运行结束", "the run ended"),
 }
 _RULES = {
@@ -301,5 +302,6 @@ _RULES = {
     "stop": "止损",
     "blacklist": "黑名单",
     "watch": "因子监控",
+    "daily_loss": "单日亏损",
     "gross": "总仓位",
 }

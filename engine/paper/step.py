@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,10 @@ from zipline.pipeline.data import EquityPricing
 from zipline.pipeline.loaders import USEquityPricingLoader
 
 from engine import calendar
+from engine.broker.port import Fill
 from engine.errors import UsageError
 from engine.execution.blotter import AShareBlotter, OrderRow
+from engine.execution.outcomes import outcomes
 from engine.host.algorithm import AShareAlgorithm
 from engine.host.audit import Audit
 from engine.host.portal import AShareDataPortal
@@ -92,6 +94,8 @@ class Past:
         What models said in the session whose returns become known in this one.
     halted : frozenset of Side
         Sides of which no order is taken.
+    fills : sequence of Fill or None
+        What somebody traded for the orders that wait; None where the session's bars decide.
     """
 
     script: str
@@ -102,6 +106,7 @@ class Past:
     state: Json | None = None
     scored: Mapping[dt.date, Scored] = field(default_factory=dict)
     halted: frozenset[Side] = frozenset()
+    fills: Sequence[Fill] | None = None
 
 
 @dataclass(frozen=True)
@@ -159,12 +164,15 @@ class PaperAlgorithm(AShareAlgorithm):
         super().__init__(settings=past.settings, script=past.script, algo_filename=past.file, **kwargs)
         assert isinstance(self.blotter, AShareBlotter)
         self.blotter.halted = past.halted
+        if past.fills is not None:
+            fills = list(past.fills)
+            self.blotter.traded = lambda orders, bar_of, terms: outcomes(orders, fills, bar_of, terms)
         self._ashare.models.scored.update(past.scored)
         if past.state is not None:
             self._ashare.models.retrained += map(dt.date.fromisoformat, past.state["retrained"])
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """Run the script's ``initialize``, which makes functions and pipelines anew, then put back what it remembered."""
+        """Run the script's ``initialize``, which makes functions and pipelines anew; put back what it remembered."""
         self._own = frozenset({"_own", *vars(self), *_LATER})
         super().initialize(*args, **kwargs)
         self._globals = self._remembered_globals()
