@@ -46,23 +46,6 @@ def named(path: Path) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def disk_failures(what: str) -> Iterator[None]:
-    """Tell a failure of the disk in one line, as what could not be done.
-
-    Raises
-    ------
-    DiskFailed
-        The block raised ``OSError``.
-    """
-    try:
-        yield
-    except OSError as error:
-        mend = _MENDS.get(error.errno or 0, _LOOK)
-        why = error.strerror or str(error)
-        raise DiskFailed(what, why, f"{mend}, then run the same command again.") from error
-
-
 def fsync_path(path: Path) -> None:
     """Flush a file's content or a folder's entries to the disk."""
     handle = os.open(path, os.O_RDONLY)

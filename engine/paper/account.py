@@ -131,8 +131,9 @@ class Account:
     Parameters
     ----------
     folder : Path
-        Its folder; it is made by ``create``. Opening it writes nothing, so that one may look while a run goes on;
-        who notes facts holds the lock.
+        Its folder; it is made by ``create``.
+    reading : bool
+        Only look, without the lock: a run may be going on. Nothing is written, and nothing can be noted.
 
     Raises
     ------
@@ -142,11 +143,11 @@ class Account:
         The journal or the script is not what was written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reading: bool = False) -> None:
         self.folder = folder
         if not (folder / FILE).is_file():
             raise _no_account(folder)
-        self.journal = Journal(folder)
+        self.journal = Journal(folder, reading)
         if not self.journal.entries:
             raise Damaged(f"the journal {folder / FILE} tells no history", "it is empty", _RESTORE)
         self.now = fold(self.journal.entries, folder / FILE)

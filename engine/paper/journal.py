@@ -16,14 +16,15 @@ writes.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from engine.errors import Damaged, DiskFailed
-from engine.files import disk_failures, fsync_path, write_bytes
+from engine.errors import Damaged
+from engine.files import fsync_path, named, write_bytes
 
 FILE, HEAD = "journal.jsonl", "head.json"
 _ROOT = "0" * 64
@@ -54,7 +55,9 @@ class Journal:
     Parameters
     ----------
     folder : Path
-        The account's folder; a journal that is not there is empty. Who appends must hold the account's lock.
+        The account's folder; a journal that is not there is empty.
+    reading : bool
+        Only read, perhaps while somebody appends. Who means to append must hold the account's lock.
 
     Attributes
     ----------
@@ -65,16 +68,15 @@ class Journal:
     ------
     Damaged
         A byte was changed, or lines were cut away.
-    DiskFailed
-        It cannot be read.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path, self._head = folder / FILE, folder / HEAD
+    def __init__(self, folder: Path, reading: bool = False) -> None:
+        self._path, self._head, self._reading = folder / FILE, folder / HEAD, reading
         self._settled, self._broken = False, False
         self.entries: list[Entry] = []
-        with disk_failures(f"the journal {self._path} cannot be read"):
-            head, content = self._files()
+        head, content = self._files()
+        if head is not None and not reading:
+            fsync_path(folder)  # the head may be of a process whose last flush failed: now it is there to stay
         self._verify(head, content)
         lines = content.split(b"\n")[: len(self.entries)]
         self._length, self._whole = len(content), sum(len(line) + 1 for line in lines)
@@ -96,25 +98,25 @@ class Journal:
         ------
         ValueError
             The facts are no JSON, or have a key that is the journal's own.
-        DiskFailed
+        OSError
             The disk failed. The journal takes nothing more; opened again, it goes on where it was.
         Damaged
             Another process has written to it.
         """
+        assert not self._reading, "opened for reading"
         if self._broken:
-            why = "the disk failed before, or another process wrote"
-            raise DiskFailed(f"the journal {self._path} takes nothing more", why, "Run the command again.")
+            raise OSError(errno.EIO, "it failed before and must be opened again", str(self._path))
         if _OWN & facts.keys():
             raise ValueError(f"{', '.join(sorted(_OWN & facts.keys()))} belong to the journal")
         place = {"kind": kind, "seq": len(self.entries) + 1, "previous": self.last_hash}
         body = {**facts, **place}
         line = canonical({**body, "hash": _hash(body)}) + b"\n"
         self._broken = True
-        with disk_failures(f"the journal {self._path} could not be written"):
+        with named(self._path):
             self._settle()
             self._write(line)
-            entry = json.loads(line)
-            write_bytes(self._head, _head_of(entry))
+        entry: Entry = json.loads(line)
+        write_bytes(self._head, _head_of(entry))
         self.entries.append(entry)
         self._broken = False
         return entry
@@ -155,15 +157,13 @@ class Journal:
             raise Damaged(f"the journal {self._path} cannot be written", why, "Run the command again.")
 
     def _files(self) -> tuple[bytes | None, bytes]:
-        """Return head and journal as they were at one moment, the head on the disk to stay."""
+        """Return head and journal as they were at one moment, even while somebody appends."""
         head = _content(self._head)
         for _ in range(_READS):
             content, before = _content(self._path) or b"", head
             head = _content(self._head)
             if head == before:
                 break
-        if before is not None:
-            fsync_path(self._head.parent)
         return before, content
 
     def _verify(self, head: bytes | None, content: bytes) -> None:
