@@ -88,13 +88,19 @@ class Disk:
         if past and self.kind == "full" and name in GROWS:
             if self._here:
                 self._tear(name, function, args)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise _refused(errno.ENOSPC, name, args)
         if (past and self.kind == "broken") or (self._here and self.kind == "flush"):
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise _refused(errno.EIO, name, args)
 
     def _tear(self, name: str, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         if self.kind != "before" and name in WRITES:
             function(args[0], args[1][: len(args[1]) // 2], *args[2:])
+
+
+def _refused(number: int, name: str, args: tuple[Any, ...]) -> OSError:
+    """Return what the system would raise: it names a path where it was given one."""
+    named = () if name in (*WRITES, "fsync") else (os.fspath(args[0]),)
+    return OSError(number, os.strerror(number), *named)
 
 
 def run(words: list[str], kind: str = "", at: int = 0) -> tuple[int, str, list[str]]:
