@@ -131,7 +131,8 @@ class _Build:
         found = adjustments(plans, writer.panel("adj_factor"), writer.panel("last_bar"))
         counts |= {
             **_counts(plans, found),
-            "rows_known_later": self._known_later(market.source),
+            "rows_known_later": self._count(market.source, pl.col(KNOWN_AT) > pl.lit(self.view.as_known_at)),
+            "rows_beyond": self._count(market.source, pl.col("trade_date") > pl.lit(market.days[-1].item())),
             "undated_reports": self.view.notes.get("undated", {}),
         }
         write_assets(self.folder / ASSETS_FILE, market.assets)
@@ -147,11 +148,14 @@ class _Build:
         held = {} if self.earlier is None else self.earlier.panels.manifest["counts"]
         return {name: count + held.get(name, 0) for name, count in counts.items()}
 
-    def _known_later(self, source: Version) -> int:
-        """Count the rows of the daily tables that are in the lake, and are not known on the view's day."""
-        later = pl.col(KNOWN_AT) > pl.lit(self.view.as_known_at)
+    def _count(self, source: Version, which: pl.Expr) -> int:
+        """Count rows of the daily tables that are in the lake and not in the panels.
+
+        Those that are not known on the view's day, or lie after the last session: factors and limits can be there
+        before the bars are.
+        """
         paths = [self.lake.root / part.path for name in DAILY for part in source.parts.get(name, ())]
-        found = pl.collect_all([pl.scan_parquet(path).select(later.sum()) for path in paths])
+        found = pl.collect_all([pl.scan_parquet(path).select(which.sum()) for path in paths])
         return sum(int(frame.item()) for frame in found)
 
     def _manifest(self, counts: dict[str, Any]) -> dict[str, Any]:

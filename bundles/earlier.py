@@ -97,8 +97,10 @@ class Earlier:
     def _qualified(cls, panels: Panels, folder: Path, lake: Lake, view: Version) -> Earlier | None:
         manifest = panels.manifest
         base = next((one for one in lake.versions() if f"{one.data_id}-{FORMAT}" == panels.data_id), None)
-        if base is None or manifest["code_id"] != code_id() or manifest["counts"]["rows_known_later"]:
+        if base is None or manifest["code_id"] != code_id():
             return None
+        if manifest["counts"]["rows_known_later"] or manifest["counts"]["rows_beyond"]:
+            return None  # parts that count as read hold rows that no panel has
         held = {name: base.parts.get(name, ()) for name in DAILY}
         if any(view.parts.get(name, ())[: len(parts)] != parts for name, parts in held.items()):
             return None

@@ -15,6 +15,9 @@ from engine.panels.store import LIMIT_RECORDED, LISTED, SUSPENDED, TRADED
 
 BEFORE = 5
 """Sessions whose coverage a session is held against: a table the lake never had is not missed."""
+SLACK = 2
+"""A side table may be thinner than before by so many times what ``coverage`` lets be missing: who trades changes from
+day to day, and a stock that a table never had may come back. In a decade of real data no day lost half as much."""
 REPEATED = 0.5
 """Share of the stocks with yesterday's very close, volume and amount from which a day counts as yesterday's again."""
 
@@ -55,12 +58,12 @@ def refusals(panels: Panels, day: dt.date, coverage: float, index: str) -> Itera
     for name, there in _TABLES.items():
         before = max((_share(there, panels, at) for at in range(max(row - BEFORE, 0), row)), default=0.0)
         now = _share(there, panels, row)
-        if now < coverage * before:
+        if now < (1 - SLACK * (1 - coverage)) * before:
             why = f"{now:.1%} of the stocks that traded have it, {before:.1%} had it before"
             yield Refusal(f"{name} of {day} is thin", why, _SYNC)
     closes = panels.index(index, "close")
-    if closes is not None and np.isnan(closes[row]) and row and not np.isnan(closes[row - 1]):
-        yield Refusal(f"the index {index} has no row of {day}", "the session before has one", _SYNC)
+    if closes is not None and np.isnan(closes[row]) and not np.isnan(closes[max(row - BEFORE, 0) : row]).all():
+        yield Refusal(f"the index {index} has no row of {day}", "the sessions before have one", _SYNC)
 
 
 def _thin(panels: Panels, row: int, coverage: float) -> Iterator[Refusal]:

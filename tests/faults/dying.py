@@ -2,7 +2,7 @@
 
 ``python -m tests.faults.dying KIND:START:STEP,... COMMAND ...`` in a folder with ``base/``, the accounts as they were
 before; prints a line of JSON for each point, the first of all for the run that nothing happens to. The parent imports
-everything and runs nothing, so that a child is a fork and begins at once.
+everything and runs nothing, so that a child is a fork and begins at once. ``crowd:COUNT`` lets so many begin together.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,39 +89,65 @@ class Disk:
         if past and self.kind == "full" and name in GROWS:
             if self._here:
                 self._tear(name, function, args)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise _refused(errno.ENOSPC, name, args)
         if (past and self.kind == "broken") or (self._here and self.kind == "flush"):
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise _refused(errno.EIO, name, args)
 
     def _tear(self, name: str, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         if self.kind != "before" and name in WRITES:
             function(args[0], args[1][: len(args[1]) // 2], *args[2:])
 
 
-def run(words: list[str], kind: str = "", at: int = 0) -> tuple[int, str, list[str]]:
-    """Run a command in a child; return how it ended, what it said, and its durable operations if it lived."""
-    said, told = Path("said.txt"), Path("calls.json")
-    told.unlink(missing_ok=True)
+def _refused(number: int, name: str, args: tuple[Any, ...]) -> OSError:
+    """Return what the system would raise: it names a path where it was given one."""
+    named = () if name in (*WRITES, "fsync") else (os.fspath(args[0]),)
+    return OSError(number, os.strerror(number), *named)
+
+
+def fork(words: list[str], mark: str, kind: str = "", at: int = 0, gate: int | None = None) -> int:
+    """Run a command in a child, perhaps once a pipe is closed; it leaves what it said and did under its mark."""
+    Path(f"calls{mark}").unlink(missing_ok=True)
     pid = os.fork()
-    if not pid:
-        handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        code, write = 70, Path.write_text
-        try:
-            disk = Disk(kind, at)
-            main(words)
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        except BaseException:
-            traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        write(told, json.dumps(disk.calls))
-        os._exit(code)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return status, said.read_text(), json.loads(told.read_text()) if told.exists() else []
+    if pid:
+        return pid
+    handle = os.open(f"said{mark}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    code, write = 70, Path.write_text
+    try:
+        disk = Disk(kind, at)
+        if gate is not None:
+            os.read(gate, 1)
+        main(words)
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    write(Path(f"calls{mark}"), json.dumps(disk.calls))
+    os._exit(code)
+
+
+def wait(pid: int, mark: str) -> tuple[int, str, list[str]]:
+    """Return how a child ended, what it said, and its durable operations if it lived."""
+    code, told = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), Path(f"calls{mark}")
+    return code, Path(f"said{mark}").read_text(), json.loads(told.read_text()) if told.exists() else []
+
+
+def run(words: list[str], kind: str = "", at: int = 0) -> tuple[int, str, list[str]]:
+    """Run a command in a child and wait for it."""
+    return wait(fork(words, "", kind, at), "")
+
+
+def crowd(words: list[str], count: int) -> list[tuple[int, str, list[str]]]:
+    """Run a command in so many children at the same moment."""
+    gate, opener = os.pipe()
+    children = [fork(words, f"-{at}", gate=gate) for at in range(count)]
+    time.sleep(0.5)  # all wait for the pipe by now
+    os.write(opener, b"x" * count)
+    return [wait(pid, f"-{at}") for at, pid in enumerate(children)]
 
 
 def files(accounts: Path) -> dict[str, str]:
@@ -155,6 +182,11 @@ def go(kinds: list[str], words: list[str]) -> None:
     code, said, calls = run(words)
     print(json.dumps({"code": code, "said": said, "calls": calls, "files": files(accounts)}), flush=True)
     clean = files(accounts)
+    if kinds[0].startswith("crowd:"):
+        restore()
+        print(json.dumps(crowd(words, int(kinds[0].removeprefix("crowd:")))), flush=True)
+        print(json.dumps(files(accounts) == clean), flush=True)
+        return
     every = [(kind, at) for kind, start, step in map(_parted, kinds) for at in points(kind, calls, start, step)]
     for kind, at in every:
         restore()

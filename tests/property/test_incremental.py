@@ -173,6 +173,15 @@ class History:
         row = next(row for row in self.market.tables["stock_basic"] if row["ts_code"] == "300750.SZ")
         row["list_date"] = DAYS[3]
 
+    def side_tables_first(self) -> None:
+        """Bring factors, caps and limits of a session before its bars."""
+        held = len(self.market.tables["daily"])
+        self.session(recorded=True)
+        bars = self.market.tables["daily"][held:]
+        del self.market.tables["daily"][held:]
+        self.changes()
+        self.market.tables["daily"] += bars
+
     def nothing(self) -> None:
         """Bring nothing."""
 
@@ -200,6 +209,7 @@ BUILT_ANEW: list[Callable[[History], None]] = [
     History.late_bar,
     History.restated_bar,
     History.issue_price,
+    History.side_tables_first,
 ]
 
 
