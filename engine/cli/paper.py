@@ -122,14 +122,14 @@ def serve(name: str, bundle: str) -> None:
     from engine.paper import serve as service
     from engine.paper.account import Account
 
-    account = Account(_folder(name))
+    account = Account(_folder(name), reading=True)
     command = [sys.executable, "-c", "from engine.cli.main import main; main()", "paper", "run", name, "-b", bundle]
     click.echo(f"serving {name}: each session at {account.settings.paper.ready:%H:%M}, Shanghai time", err=True)
     service.serve(
         account.settings.paper,
         clock.now,
         time.sleep,
-        lambda: Account(_folder(name)).now.last,
+        lambda: Account(_folder(name), reading=True).now.last,
         lambda: _run_process(command),
         lambda day: _late(name, day),
     )
@@ -140,7 +140,7 @@ def _late(name: str, day: dt.date) -> None:
     from engine.paper.account import Account
 
     click.echo(f"session {day} has not run", err=True)
-    _send_missed(Account(_folder(name)), day)
+    _send_missed(Account(_folder(name), reading=True), day)
 
 
 def _send_missed(account: Account, day: dt.date) -> None:
@@ -172,7 +172,7 @@ def status(name: str, as_json: bool) -> None:
 
     from engine.paper.account import Account
 
-    account = Account(_folder(name))
+    account = Account(_folder(name), reading=True)
     found = _status(account)
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
@@ -197,7 +197,7 @@ def tickets(name: str, suffix: bool) -> None:
     from engine.paper.account import TICKETS_FOLDER, Account
     from engine.paper.by_hand import tickets_of
 
-    account = Account(_folder(name))
+    account = Account(_folder(name), reading=True)
     waiting = tickets_of(account, account.now.sessions[-1]) if account.now.sessions else []
     if not waiting:
         click.echo(f"no order of {name} waits")
@@ -243,7 +243,7 @@ def list_() -> None:
     rows, damaged = [], list[AshareError]()
     for folder in accounts_in(settings.load().accounts):
         try:
-            found = _status(Account(folder))
+            found = _status(Account(folder, reading=True))
         except AshareError as error:
             damaged.append(error)
             continue
@@ -268,7 +268,7 @@ def check(name: str, now: dt.datetime | None) -> None:
     from engine.paper.account import Account
     from engine.paper.cycle import missed
 
-    account = Account(_folder(name))
+    account = Account(_folder(name), reading=True)
     found = missed(account, _moment(now))
     if not found:
         click.echo(f"{name}: no session is missing, the last was {account.now.last}")
