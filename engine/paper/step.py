@@ -24,6 +24,7 @@ from engine.errors import UsageError
 from engine.execution.blotter import AShareBlotter, OrderRow
 from engine.host.algorithm import AShareAlgorithm
 from engine.host.audit import Audit
+from engine.host.ledger import AShareLedger
 from engine.host.portal import AShareDataPortal
 from engine.host.tracker import AShareMetricsTracker
 from engine.model.shelf import Scored
@@ -156,6 +157,7 @@ class PaperAlgorithm(AShareAlgorithm):
         self._globals: Json = {}
         self._halts: list[Halt] = []
         self._kept_book: Audit | None = None
+        self._worth_before = past.capital
         super().__init__(settings=past.settings, script=past.script, algo_filename=past.file, **kwargs)
         assert isinstance(self.blotter, AShareBlotter)
         self.blotter.halted = past.halted
@@ -225,8 +227,7 @@ class PaperAlgorithm(AShareAlgorithm):
         limit = self._past.settings.paper.daily_loss
         if not limit:
             return
-        before = self._diary.closes[-1][2] if self._diary.closes else self._past.capital
-        change = round(self._net_value(data) / before - 1, 12)
+        change = round((self._net_value(data) + _coming(self.metrics_tracker.ledger)) / self._worth_before - 1, 12)
         if change < -limit:
             why = f"the session lost {-change:.2%}, more than {limit:.2%}"
             self._halts.append(Halt("buys", "daily_loss", why))
@@ -254,6 +255,7 @@ class PaperAlgorithm(AShareAlgorithm):
             restore_ledger(tracker.ledger, state["ledger"], self._names)
             before = dt.date.fromisoformat(state["session"])
             self._diary.closes.append((before, state["ledger"]["portfolio"]["cash"], state["net_value"]))
+            self._worth_before = state["net_value"] + _coming(tracker.ledger)
         return tracker
 
     def _remembered_globals(self) -> Json:
@@ -276,6 +278,11 @@ class PaperAlgorithm(AShareAlgorithm):
                     "only what it keeps on context is there in the next session",
                     f"Keep it as context.{name}.",
                 )
+
+
+def _coming(ledger: AShareLedger) -> float:
+    """Return the dividends that are earned and not in the net value yet, after tax: going ex is no loss."""
+    return float(sum(one.gross - one.withheld for one in ledger.payable()))
 
 
 def run_session(bundle: Bundle, past: Past, day: dt.date) -> Done:
