@@ -30,6 +30,7 @@ from engine.execution.blotter import AShareBlotter, OrderRow
 from engine.execution.outcomes import outcomes
 from engine.host.algorithm import AShareAlgorithm
 from engine.host.audit import Audit
+from engine.host.ledger import AShareLedger
 from engine.host.portal import AShareDataPortal
 from engine.model.shelf import Scored
 from engine.panels.bars import NoMinuteBars, PanelBarReader
@@ -187,6 +188,7 @@ class PaperAlgorithm(AShareAlgorithm):
         self._halts: list[Halt] = []
         self._kept_book: Audit | None = None
         self._chance = _chance(self._memory)
+        self._worth_before = past.capital
         super().__init__(settings=past.settings, script=past.script, algo_filename=past.file, **kwargs)
         assert isinstance(self.blotter, AShareBlotter)
         self.blotter.halted = past.halted
@@ -215,6 +217,7 @@ class PaperAlgorithm(AShareAlgorithm):
         restore_ledger(self.metrics_tracker.ledger, state["ledger"], self._names)
         before = dt.date.fromisoformat(state["session"])
         self._diary.closes.append((before, state["ledger"]["portfolio"]["cash"], state["net_value"]))
+        self._worth_before = state["net_value"] + _coming(self.metrics_tracker.ledger)
         if state["chance"] is not None:
             drawn = self._memory.decode(state["chance"])
             np.random.set_state(drawn["numpy"])
@@ -299,8 +302,7 @@ class PaperAlgorithm(AShareAlgorithm):
         limit = self._past.settings.paper.daily_loss
         if not limit:
             return
-        before = self._diary.closes[-1][2] if self._diary.closes else self._past.capital
-        change = round(self._net_value(data) / before - 1, 12)
+        change = round((self._net_value(data) + _coming(self.metrics_tracker.ledger)) / self._worth_before - 1, 12)
         if change < -limit:
             why = f"the session lost {-change:.2%}, more than {limit:.2%}"
             self._halts.append(Halt("buys", "daily_loss", why))
@@ -377,6 +379,11 @@ class PaperAlgorithm(AShareAlgorithm):
 def _chance(memory: Memory) -> Json:
     """Return where the global sources of chance stand."""
     return memory.encode({"numpy": np.random.get_state(), "python": random.getstate()})
+
+
+def _coming(ledger: AShareLedger) -> float:
+    """Return the dividends that are earned and not in the net value yet, after tax: going ex is no loss."""
+    return float(sum(one.gross - one.withheld for one in ledger.payable()))
 
 
 def run_session(bundle: Bundle, past: Past, day: dt.date) -> Done:
