@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 
 from engine import calendar
+from engine.report import trust
 from engine.types import Side
 
 Floats = npt.NDArray[np.float64]
@@ -104,10 +105,7 @@ def interval(daily: Floats, statistic: Callable[[Floats], float]) -> tuple[float
 
     Blocks keep the dependence of neighbouring sessions; a fixed seed makes the interval reproducible.
     """
-    n, rng = len(daily), np.random.default_rng(0)
-    blocks = -(-n // BLOCK)
-    starts = rng.integers(0, n, (RESAMPLES, blocks))
-    at = (starts[:, :, None] + np.arange(BLOCK)).reshape(RESAMPLES, -1)[:, :n] % n
+    at = trust.blocks(len(daily), BLOCK, RESAMPLES)
     with np.errstate(all="ignore"):
         values = np.array([statistic(daily[picked]) for picked in at])
     known = values[np.isfinite(values)]
