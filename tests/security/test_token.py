@@ -69,10 +69,18 @@ LINES = {
     "prove lookahead": "prove lookahead --dates 2018-04-02 --kinds dropped --no-models",
     "prove warmup": "prove warmup --count 1",
     "rules": "rules 600000.SH 2018-04-02",
+    "paper init": "paper init mine -f mine.py --first 2018-04-24",
+    "paper run": "paper run mine --no-sync",
+    "paper status": "paper status mine",
+    "paper list": "paper list",
+    "paper halt": "paper halt mine --why holiday",
+    "paper resume": "paper resume mine",
+    "paper check": "paper check mine",
+    "paper serve": "",
     "demo": "",
     "demo-server": "",
 }
-"""How each command is tried; the two without a line are tried as processes."""
+"""How each command is tried; those without a line are tried as processes."""
 
 
 TOO_SHORT = (
@@ -188,6 +196,7 @@ def test_every_command_keeps_the_token_to_itself(say, home, tmp_path, market, mo
         "factor export",
         "data verify",
         "data quarantine",
+        "paper run",
     }
     assert list(home.glob("runs/*/manifest.json"))
     assert require_unseen("", tmp_path) > 50
