@@ -20,6 +20,8 @@
     │   └── LookAhead                   a value would be used before it was known
     ├── ScriptFailed           exit 1   an exception in the user's own script
     ├── Halted                 exit 5   halted, or another process holds the lock
+    │   └── SendingRefused              an order may not be sent: no consent, or beyond a cap
+    ├── BrokerMismatch         exit 6   intended orders, broker and ledger disagree; nothing is traded until they agree
     └── DiskFailed             exit 7   the disk is full, broken or not ours to write to
 
 They derive from ``click.ClickException``, so that the stock ``zipline`` command prints them in one line too.
@@ -113,7 +115,15 @@ class NotEnoughHistory(DataNotFit):
 
 
 class NoModel(DataNotFit):
-    """No usable model for a date."""
+    """No usable model for a date.
+
+    Attributes
+    ----------
+    model : str
+        The month, or the day of an event, that was never trained; empty where it is not that.
+    """
+
+    model = ""
 
 
 class ProofFailed(AshareError):
@@ -130,6 +140,16 @@ class Halted(AshareError):
     """Halted, or another process holds the lock."""
 
     exit_code = 5
+
+
+class SendingRefused(Halted):
+    """Orders may not be sent: the programme-trading report is not confirmed, or a hard cap would be passed."""
+
+
+class BrokerMismatch(AshareError):
+    """What was intended, what the broker says and what the ledger holds disagree, and nothing explains it."""
+
+    exit_code = 6
 
 
 class DiskFailed(AshareError):

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as Unparsable
 
 from engine.errors import SettingsError
+from engine.types import LetterKind
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -31,8 +32,11 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 
 _PREFIX = "ASHARE_"
 _SINGLE = ("home", "profile")
-_NO_SETTINGS = ("realdata", "tushare_token")
-"""Variables of ours beside the settings: where tests find private data; the vendor's token, which is a secret."""
+_NO_SETTINGS = ("realdata", "tushare_token", "messages")
+"""Variables of ours beside the settings: where tests find private data; secrets: the vendor's token, the addresses of
+messages (``ASHARE_MESSAGES__TIMEOUT`` and its like are settings)."""
+_SECRETIVE = ("tushare", "messages")
+"""Sections whose wrong values are not shown: a secret may have been put there."""
 
 
 class Section(BaseModel):
@@ -265,10 +269,45 @@ class PaperSettings(Section):
     """Minutes after ``ready`` from which a session that was not run is called late."""
     daily_loss: Rate = 0.0
     """Loss of one session, a share of the net value before it, that stops the buys until somebody resumes; 0: none."""
+    train: bool = True
+    """Train a model that is missing before the decision that needs it."""
     model_days: int = Field(45, ge=1)
     """Calendar days a model may be old: since the last close it knows."""
     recheck: int = Field(20, ge=0)
     """Past sessions whose prices are compared with the vendor's of today; the journal stands, differences are told."""
+
+
+class BrokerSettings(Section):
+    """What may be sent to a broker, and how it is asked.
+
+    The caps lie far below what the exchanges watch: 300 orders and cancels a second, 20,000 a day.
+    """
+
+    reported_on: dt.date | None = None
+    """The day the broker confirmed the programme-trading report of the account; without it nothing is sent live."""
+    account: str = ""
+    """The account the report was made for; nothing is sent live to another."""
+    orders_per_second: int = Field(5, ge=1, le=20)
+    messages_per_day: int = Field(500, ge=1, le=5000)
+    """Orders and cancels of a session together."""
+    minimum_life: float = Field(10.0, ge=1, le=3600)
+    """Seconds an order lives before it may be cancelled."""
+    cancel_ratio: Share = 0.30
+    """Cancels to orders of a session beyond which an alarm is noted."""
+    order_value: Share = 0.10
+    """Largest value of one order, as a share of the net value."""
+    day_value: float = Field(2.0, gt=0, le=4)
+    """Largest value of all orders of a session, as a share of the net value."""
+    collar: float = Field(0.02, gt=0, le=0.05)
+    """How far from the last close the limit lies that a market order gets before it is sent live."""
+    asks: int = Field(5, ge=1, le=100)
+    """How often a broker that does not answer is asked."""
+    pause: float = Field(2.0, ge=0, le=60)
+    """Seconds between two questions."""
+    sendings: int = Field(3, ge=1, le=5)
+    """How often an order is sent whose sending left no trace, to a broker that refuses a second of its id."""
+    cash_tolerance: float = Field(0.0, ge=0, le=100)
+    """CNY by which the broker's cash may differ from the ledger's."""
 
 
 class ReportSettings(Section):
@@ -276,6 +315,16 @@ class ReportSettings(Section):
 
     tearsheet: bool = True
     """Render the tear-sheet at the end of a run."""
+
+
+class MessageSettings(Section):
+    """What is sent to whom it concerns; the addresses are secrets and no setting."""
+
+    timeout: float = Field(10, gt=0, le=600)
+    """Seconds for all deliveries of one run; what is not delivered then waits for the next."""
+    language: Literal["zh", "en"] = "zh"
+    kinds: tuple[LetterKind, ...] = tuple(LetterKind)
+    """Which kinds are sent."""
 
 
 class Settings(BaseSettings):
@@ -298,7 +347,9 @@ class Settings(BaseSettings):
     watch: WatchSettings = WatchSettings()
     execution: ExecutionSettings = ExecutionSettings()
     paper: PaperSettings = PaperSettings()
+    broker: BrokerSettings = BrokerSettings()
     report: ReportSettings = ReportSettings()
+    messages: MessageSettings = MessageSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -310,6 +361,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file (which arrives as arguments)."""
+        if isinstance(env_settings, EnvSettingsSource):  # else addresses would be taken for the JSON of their section
+            secret = {f"{_PREFIX}{name}".lower() for name in _NO_SETTINGS}
+            env_settings.env_vars = {key: at for key, at in env_settings.env_vars.items() if key.lower() not in secret}
         return env_settings, init_settings
 
     @property
@@ -466,7 +520,7 @@ def _as_one_line(error: ValidationError, path: Path | None) -> SettingsError:
     key = _discreet(".".join(str(part) for part in first["loc"]))
     given = first.get("input")
     # what stands under an unknown key may be a secret
-    hidden = isinstance(given, dict) or first["type"] == "extra_forbidden" or key.startswith("tushare")
+    hidden = isinstance(given, dict) or first["type"] == "extra_forbidden" or key.startswith(_SECRETIVE)
     value = "" if hidden else f" = {_discreet(repr(given))}"
     where = f"{path} or the environment" if path else "the environment"
     return SettingsError(f"setting {key}{value} is refused", first["msg"], f"Correct it in {where}.")

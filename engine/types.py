@@ -78,6 +78,20 @@ class Choice(StrEnum):
     """Chosen, but the buys of the rebalance reached their limit before it."""
 
 
+class LetterKind(StrEnum):
+    """What a message of paper trading is about."""
+
+    PICKS = "picks"
+    ORDERS = "orders"
+    FILLS = "fills"
+    UNFILLED = "unfilled"
+    EVENTS = "events"
+    SUMMARY = "summary"
+    REFUSAL = "refusal"
+    MISSED = "missed"
+    """A session did not run."""
+
+
 @dataclass(frozen=True)
 class Event:
     """A rule of risk or watch that did something at a close.

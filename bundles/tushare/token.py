@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from bundles.tushare.errors import NoToken
+from engine.private import read_private
 
 VARIABLES = ("ASHARE_TUSHARE_TOKEN", "TUSHARE_TOKEN")
 """Where the token is looked for, the first that is set wins; then the file ``token`` of the home."""
@@ -58,28 +58,11 @@ def _checked(value: str, where: str) -> SecretStr:
 
 def _read_private(path: Path) -> str:
     """Return the content of a file that only its owner may read."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except FileNotFoundError:
+    content = read_private(path, "the token", f"Set {VARIABLES[0]} instead.", NoToken)
+    if content is None:
         raise NoToken(
             "Tushare cannot be asked",
             f"no token: {' and '.join(VARIABLES)} are unset and {path} is not there",
             f"Set {VARIABLES[0]}, or put the token into {path} and run `chmod 600 {path}`.",
-        ) from None
-    except OSError as error:
-        raise NoToken(f"{path} cannot be read", error.strerror or "unknown", f"Set {VARIABLES[0]} instead.") from None
-    try:
-        _require_private(path, os.fstat(handle))
-        return os.read(handle, 4096).decode("utf-8", "replace").strip()
-    finally:
-        os.close(handle)
-
-
-def _require_private(path: Path, state: os.stat_result) -> None:
-    if not stat.S_ISREG(state.st_mode):
-        raise NoToken(f"{path} cannot be read", "it is no file", f"Set {VARIABLES[0]} instead.")
-    if state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        mode = stat.S_IMODE(state.st_mode)
-        raise NoToken(
-            f"{path} is refused", f"its mode is {mode:04o}, so others may reach the token", f"Run `chmod 600 {path}`."
         )
+    return content

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import os
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -73,14 +75,8 @@ def run(
     if not verbose:
         logging.disable(logging.INFO)
     try:
-        perf = zipline.main(arguments, prog_name="zipline", standalone_mode=False)
-    except click.ClickException:
-        raise
-    except Exception as error:
-        failed = script_failure(error, str(strategy))
-        if failed is None:
-            raise
-        raise failed from error
+        with failures_named(str(strategy)):
+            perf = zipline.main(arguments, prog_name="zipline", standalone_mode=False)
     finally:
         logging.disable(logging.NOTSET)
     return Path(perf.attrs["run"])
@@ -124,10 +120,24 @@ def _require_ours(bundle: str) -> None:
         raise NoBundle(f"{bundle!r} is no A-share bundle", f"there is {', '.join(ours)}", "Name it with -b.")
 
 
-def script_failure(error: Exception, script: str) -> ScriptFailed | None:
-    """Return an exception as the failure of a script; None if it passed no place of it."""
-    place = place_in_script(error, script)
-    return None if place is None else ScriptFailed(place, *_said(error))
+@contextmanager
+def failures_named(script: str) -> Iterator[None]:
+    """Make an exception that passed a script a failure of it, with its place; any other goes on as it is.
+
+    Raises
+    ------
+    ScriptFailed
+        The script raised; the exception is the cause.
+    """
+    try:
+        yield
+    except click.ClickException:
+        raise
+    except Exception as error:
+        place = place_in_script(error, script)
+        if place is None:
+            raise
+        raise ScriptFailed(place, *_said(error)) from error
 
 
 def place_in_script(error: Exception, script: str) -> str | None:
@@ -168,13 +178,52 @@ def _warn_if_idle(folder: Path, bundle: str) -> None:
 
 
 @click.command()
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
-def report(folder: Path | None) -> None:
-    """Render the tear-sheet of a run again; by default of the newest one."""
+@click.argument("folder", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
+@click.option("--export", "out", type=click.Path(path_type=Path), help="Write all tables into this new folder instead.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet", "json"]),
+    default="csv",
+    show_default=True,
+    help="Of the tables; the files for pyfolio and quantstats are CSV.",
+)
+@click.option("-b", "--bundle", default="ashare", show_default=True, help="Of the data, for sizes and volumes.")
+def report(folder: Path | None, out: Path | None, form: str, bundle: str) -> None:
+    """Render the tear-sheet of a run again, or export its tables; by default of the newest run."""
     from engine import settings
     from engine.report.tearsheet import render
 
-    click.echo(render(run_folder(folder, settings.load().runs)))
+    runs = settings.load().runs
+    found = run_folder(folder, runs)
+    if out is None:
+        click.echo(render(found))
+    else:
+        _export(found, out, form, bundle)
+
+
+def _export(folder: Path, out: Path, form: str, bundle: str) -> None:
+    """Write the tables of a run; those that need its data are left out where the bundle holds others."""
+    from engine.cli.common import require_folder
+    from engine.host.registration import install
+    from engine.panels.bundle import open_bundle
+    from engine.report.export import export
+    from engine.report.opened import open_run
+    from engine.report.review import tables
+
+    run = open_run(folder)
+    require_folder(out)
+    install()
+    try:
+        panels = open_bundle(bundle).panels
+    except NoBundle:
+        panels = None
+    if panels is not None and run.manifest["data_id"] not in panels.manifest["lineage"]:
+        panels = None
+    if panels is None:
+        click.echo("Warning: the data of the run are not there: no tables by size, no capacity.", err=True)
+    for path in export(run, tables(run, panels), out, form):
+        click.echo(path)
 
 
 @click.command()

@@ -18,11 +18,14 @@ COMMANDS = {
     "models": "engine.cli.model:models",
     "backtest": "engine.cli.backtest:backtest",
     "report": "engine.cli.backtest:report",
+    "compare": "engine.cli.review:compare",
+    "reproduce": "engine.cli.review:reproduce",
     "audit-design": "engine.cli.design:audit_design",
     "why": "engine.cli.backtest:why",
     "paper": "engine.cli.paper:paper",
     "prove": "engine.cli.prove:prove",
     "rules": "engine.cli.prove:rules",
+    "messages": "engine.cli.messages:messages",
 }
 """Commands of the engine; ``data`` and ``demo`` come from the bundles by entry point."""
 
@@ -58,12 +61,15 @@ _PURPOSE = {
     "train": "train a model for every month of a range",
     "models": "the model registry",
     "backtest": "run a strategy with the defaults filled in",
-    "report": "render a run's tear-sheet again",
+    "report": "render a run's tear-sheet again, or take its tables elsewhere",
+    "compare": "two runs side by side",
+    "reproduce": "run a run again and require equal figures",
     "audit-design": "how much hangs on each reading the design leaves open",
     "why": "why a run held a stock or did not",
     "paper": "trade on paper, one session at a time",
     "prove": "the product checks itself",
     "rules": "the rules of a stock on a day, with their sources",
+    "messages": "whom paper trading tells what it does",
     "demo": "the whole chain on a synthetic market",
     "demo-server": "a local Tushare for tests and trials",
 }

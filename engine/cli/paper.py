@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from engine.cli.common import DAY, show_table
 
 if TYPE_CHECKING:
     from engine.paper.account import Account
+    from engine.paper.letters import Message
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FEW = 5
 """Missing sessions that are named one by one."""
 MOMENT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
@@ -26,19 +29,26 @@ def paper() -> None:
 
 @paper.command()
 @click.argument("name")
-@click.option("-f", "--file", "script", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-f", "--file", "script", required=True, type=_FILE)
 @click.option(
     "--capital", type=click.FloatRange(min=1), default=1_000_000.0, show_default=True, help="CNY, to the fen."
 )
 @click.option("--first", type=DAY, help="First session; by default the newest at the first run.")
-def init(name: str, script: Path, capital: float, first: str | None) -> None:
+@click.option(
+    "--fills",
+    type=click.Choice(["simulated", "tickets"]),
+    default="simulated",
+    show_default=True,
+    help="Orders meet the session's bars, or people carry them out and import what was traded.",
+)
+def init(name: str, script: Path, capital: float, first: str | None, fills: str) -> None:
     """Make the account NAME: it keeps a copy of the strategy, and the settings as they are now."""
     from engine import settings
     from engine.paper.account import create, folder_of
 
     values = settings.load()
     day = dt.date.fromisoformat(first) if first else None
-    account = create(folder_of(values.accounts, name), script, round(capital * 100), values, day, "simulated")
+    account = create(folder_of(values.accounts, name), script, round(capital * 100), values, day, fills)
     click.echo(f"account {account.folder}. Next: ashare paper run {name}")
 
 
@@ -57,34 +67,44 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | Non
     To be run once a day after the vendor's data are there; missed sessions are caught up in order. A run that died
     is simply run again.
     """
-    from engine.cli.backtest import script_failure
+    from engine.errors import AshareError, ProofFailed
     from engine.host.registration import install
-    from engine.panels.bundle import open_bundle
-    from engine.paper import cycle
-    from engine.paper.account import Account, changed, locked
+    from engine.paper import effects
+    from engine.paper.account import Account, changed, halt_for_books, locked, require_agreeing_books
 
     moment, last = _moment(now), dt.date.fromisoformat(until) if until else None
     with locked(_folder(name)):
         account = Account(_folder(name))
         for key in changed(account):
             click.echo(f"setting {key} was changed since; the account keeps its own", err=True)
-        if sync:
-            _sync(ctx, moment)
-        install()
+        for entry in account.now.sessions[-1:]:
+            effects.prepare(account, entry, account.settings)  # the process that ran it may have died before
         ran = 0
         try:
-            for entry in cycle.run(account, open_bundle(bundle), moment, last):
+            require_agreeing_books(account)
+            if sync:
+                _sync(ctx, moment)
+            install()
+            for entry in _sessions(ctx, account, bundle, moment, last):
+                effects.prepare(account, entry, account.settings)
                 ran += 1
                 click.echo(_line(entry))
-        except click.ClickException:
+        except AshareError as error:
+            if isinstance(error, ProofFailed):
+                halt_for_books(account, error)
+            _send(account, effects.refusal(account, error, account.settings))
             raise
-        except Exception as error:
-            failed = script_failure(error, account.file)
-            if failed is None:
-                raise
-            raise failed from error
-        if not ran:
-            click.echo(f"nothing is due: the last session was {account.now.last}")
+        _send(account)
+    if not ran:
+        click.echo(f"nothing is due: the last session was {account.now.last}")
+
+
+def _send(account: Account, *more: Message) -> None:
+    """Deliver what waits in the outbox, and these letters, and say what went wrong."""
+    from engine.paper import effects
+
+    for problem in effects.send(account, account.settings, more):
+        click.echo(f"message not delivered: {problem}", err=True)
 
 
 @paper.command()
@@ -111,8 +131,23 @@ def serve(name: str, bundle: str) -> None:
         time.sleep,
         lambda: Account(_folder(name), reading=True).now.last,
         lambda: _run_process(command),
-        lambda day: click.echo(f"session {day} has not run", err=True),
+        lambda day: _late(name, day),
     )
+
+
+def _late(name: str, day: dt.date) -> None:
+    """Say, and send, that a session has not run."""
+    from engine.paper.account import Account
+
+    click.echo(f"session {day} has not run", err=True)
+    _send_missed(Account(_folder(name), reading=True), day)
+
+
+def _send_missed(account: Account, day: dt.date) -> None:
+    """Send the letter about a session that did not run; the outbox takes it once."""
+    from engine.paper import effects
+
+    _send(account, effects.missed(account, day, account.settings))
 
 
 def _run_process(command: list[str]) -> int:
@@ -153,6 +188,51 @@ def status(name: str, as_json: bool) -> None:
         show_table((f"order after {found['last']}", "side", "shares"), rows)
 
 
+@paper.command()
+@click.argument("name")
+@click.option("--suffix", is_flag=True, help="Codes with their exchange, 600519.SH.")
+def tickets(name: str, suffix: bool) -> None:
+    """Write the orders that wait as a CSV for a broker's client and a page to read, and show where."""
+    from engine.broker.tickets import write_tickets
+    from engine.paper.account import TICKETS_FOLDER, Account
+    from engine.paper.by_hand import tickets_of
+
+    account = Account(_folder(name), reading=True)
+    waiting = tickets_of(account, account.now.sessions[-1]) if account.now.sessions else []
+    if not waiting:
+        click.echo(f"no order of {name} waits")
+        return
+    written = write_tickets(account.folder / TICKETS_FOLDER, waiting, suffix=suffix)
+    click.echo(f"{written.table}\n{written.page}")
+
+
+@paper.command()
+@click.argument("name")
+@click.argument("export", required=False, type=_FILE)
+@click.option("--none", "nothing", is_flag=True, help="Nothing was traded.")
+@click.option(
+    "--positions", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The broker's holdings."
+)
+@click.option("--cash", type=float, help="The broker's cash after the session, CNY.")
+def fills(name: str, export: Path | None, nothing: bool, positions: Path | None, cash: float | None) -> None:
+    """Import what a broker's client says was traded (成交, a CSV) of the orders that wait.
+
+    Holdings and cash, where they are given, are held against the ledger when the session is run.
+    """
+    from engine.errors import UsageError
+    from engine.paper.account import Account, locked
+    from engine.paper.by_hand import take
+
+    if (export is None) != nothing:
+        raise UsageError("there is nothing to import", "it takes a file, or --none", "Give one of them.")
+    with locked(_folder(name)):
+        account = Account(_folder(name))
+        content = export.read_bytes() if export else b""
+        held = positions.read_bytes() if positions else None
+        entry = take(account, content, str(export), held, None if cash is None else round(cash * 100))
+    click.echo(f"{len(entry['fills'])} fills of {entry['session']}. Next: ashare paper run {name}")
+
+
 @paper.command(name="list")
 def list_() -> None:
     """List the accounts; one that is damaged does not hide the others."""
@@ -182,7 +262,7 @@ def list_() -> None:
 def check(name: str, now: dt.datetime | None) -> None:
     """Say whether the last session that is due was run, for cron: exit code 3 if not, paper.grace minutes after ready.
 
-    It only reads, so that it can be run at any time, by another user or machine than the one that trades.
+    Also sends a message, once a session. Nothing but the outbox is written, so it can be run at any time.
     """
     from engine.errors import StaleData
     from engine.paper.account import Account
@@ -193,7 +273,7 @@ def check(name: str, now: dt.datetime | None) -> None:
     if not found:
         click.echo(f"{name}: no session is missing, the last was {account.now.last}")
         return
-    # the message to whom it concerns (kind `missed`) is sent from here
+    _send_missed(account, found[-1])
     days = ", ".join(map(str, found)) if len(found) <= FEW else f"{len(found)} from {found[0]} to {found[-1]}"
     since = f"{account.settings.paper.ready:%H:%M} and {account.settings.paper.grace} minutes"
     raise StaleData(f"{name} has not run {days}", f"due at {since}", f"Run `ashare paper run {name}` and see why.")
@@ -271,6 +351,38 @@ def _moment(now: dt.datetime | None) -> dt.datetime:
     from engine import clock
 
     return clock.now() if now is None else now.replace(tzinfo=clock.SHANGHAI)
+
+
+def _sessions(
+    ctx: click.Context, account: Account, bundle: str, now: dt.datetime, until: dt.date | None
+) -> Iterator[dict[str, Any]]:
+    """Run what is due; a model that is missing is trained once, and the session tried again."""
+    from engine.cli.backtest import failures_named
+    from engine.errors import NoModel
+    from engine.panels.bundle import open_bundle
+    from engine.paper import cycle
+
+    trained: set[str] = set()
+    while True:
+        try:
+            with failures_named(account.file):
+                yield from cycle.run(account, open_bundle(bundle), now, until)
+            return
+        except NoModel as error:
+            if not account.settings.paper.train or not error.model or error.model in trained:
+                raise
+            trained.add(error.model)
+            click.echo(f"{error.what}: training it", err=True)
+            _train(ctx, error.model, bundle)
+
+
+def _train(ctx: click.Context, name: str, bundle: str) -> None:
+    """Run ``ashare train`` for a month, or for the day of an event."""
+    from engine.cli.model import train
+
+    month = len(name) == len("2018-03")
+    wanted = {"start": name, "end": name, "days": ()} if month else {"start": None, "end": None, "days": (name,)}
+    ctx.invoke(train, **wanted, run=None, bundle=bundle)
 
 
 def _sync(ctx: click.Context, moment: dt.datetime) -> None:

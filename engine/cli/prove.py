@@ -18,6 +18,7 @@ from engine.prove.kinds import Evidence, Kind
 
 if TYPE_CHECKING:
     from engine.prove.lookahead import Cell, Perturb
+    from engine.prove.parity import Compared
     from engine.prove.warmup import Warmup
 
 
@@ -134,7 +135,7 @@ def prove_lookahead(
     from engine.prove.lookahead import Lookahead
 
     started, changes = time.monotonic(), tuple(Kind(kind) for kind in kinds)
-    look = Look(strategies or _strategies(), not no_models, sessions)
+    look = Look(strategies or _strategies("momentum_dnn", "momentum"), not no_models, sessions)
     with Lookahead(perturb_command(stocks, seed), run, epochs) as proof:
         days = tuple(map(dt.date.fromisoformat, dates)) if dates else proof.days(count, seed)
         with progress_bar("futures", len(days) * (len(changes) + 1)) as advance:
@@ -148,11 +149,11 @@ def prove_lookahead(
     require_equal(cells, seed)
 
 
-def _strategies() -> tuple[Path, ...]:
-    """Return the scripts of the product that run where none is named."""
+def _strategies(*names: str) -> tuple[Path, ...]:
+    """Return scripts of the product, which run where none is named."""
     from importlib import resources
 
-    return tuple(Path(str(resources.files("strategies") / f"{name}.py")) for name in ("momentum_dnn", "momentum"))
+    return tuple(Path(str(resources.files("strategies") / f"{name}.py")) for name in names)
 
 
 def perturb_command(stocks: int | None, seed: int) -> Perturb:
@@ -223,6 +224,137 @@ def require_equal(cells: Sequence[Cell], seed: int = 0) -> None:
         )
     if not any(cell.compared.get(Evidence.UNIVERSE) for cell in cells):
         raise NotEnoughHistory("nothing was proved", "the universe is empty up to every day", "Choose later --dates.")
+
+
+@prove.command("parity")
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A script; by default those of the product, without the flagship where it has no models.",
+)
+@click.option("--sessions", type=click.IntRange(min=1), default=250, show_default=True, help="How many are run.")
+@click.option("--start", type=DAY, help="First session.")
+@click.option("--end", type=DAY, help="Last session; by default the newest.")
+@click.option("-b", "--bundle", default="ashare", show_default=True)
+@click.option("--capital", type=click.FloatRange(min=1), default=10_000_000.0, show_default=True, help="CNY.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def prove_parity(
+    strategies: tuple[Path, ...],
+    sessions: int,
+    start: str | None,
+    end: str | None,
+    bundle: str,
+    capital: float,
+    as_json: bool,
+) -> None:
+    """Run strategies as a backtest, and on paper session by session: they must do the same, to the last bit.
+
+    Orders, fills, fees, cash, positions, net values, corporate actions, decisions, events, scores. Runs and accounts
+    live in a temporary folder.
+    """
+    from functools import partial
+
+    from engine.cli.backtest import run
+    from engine.errors import UsageError
+    from engine.host.registration import install
+    from engine.panels.bundle import open_bundle
+    from engine.prove.parity import Parity, chosen_sessions, scratch_home
+
+    if start is not None and end is not None:
+        raise UsageError("both ends are named", "--sessions says how many there are", "Leave --start or --end out.")
+    install()
+    ends = (None if day is None else dt.date.fromisoformat(day) for day in (start, end))
+    days = chosen_sessions(open_bundle(bundle).panels, sessions, *ends)
+    scripts = strategies or _strategies("equal_weight", "momentum", "momentum_dnn")
+    began, proof = (
+        time.monotonic(),
+        Parity(days, capital, partial(run, bundle=bundle, capital=capital), partial(open_bundle, bundle)),
+    )
+    with scratch_home(), progress_bar("sessions on paper", len(days) * len(scripts)) as advance:
+        found = [proof.compare(script.absolute(), advance, skip=not strategies) for script in scripts]
+    seconds = time.monotonic() - began
+    if as_json:
+        click.echo(json.dumps(_certificate(found, capital, seconds)))
+    else:
+        for line in _parity_table(found, seconds):
+            click.echo(line)
+    require_parity(found)
+
+
+def _certificate(found: Sequence[Compared], capital: float, seconds: float) -> dict[str, Any]:
+    """Return what was compared, and of what, as JSON."""
+    from dataclasses import asdict
+
+    from engine.report.runs import code_id
+
+    return {
+        "first": str(found[0].first),
+        "last": str(found[0].last),
+        "capital": capital,
+        "data_id": next((one.data_id for one in found if one.data_id), None),
+        "code_id": code_id(),
+        "strategies": [
+            {
+                "strategy": one.strategy,
+                "verdict": one.verdict,
+                "sessions": one.sessions,
+                "fills": one.fills,
+                "fees": one.fees,
+                "rows": dict(one.rows),
+                "values": dict(one.values),
+                "difference": one.difference and {key: str(value) for key, value in asdict(one.difference).items()},
+                "skipped": one.skipped or None,
+            }
+            for one in found
+        ],
+        "seconds": round(seconds, 1),
+    }
+
+
+_COUNTED = ("actions", "orders", "positions", "decisions", "scores", "ic", "events")
+
+
+def _parity_table(found: Sequence[Compared], seconds: float) -> Iterator[str]:
+    """Yield a line for each strategy, what was compared of it, and what they come to."""
+    from engine.report.runs import code_id
+
+    width = max(len(one.strategy) for one in found) + 2
+    heads = ("sessions", "fills", "fees", *_COUNTED, "values")
+    yield f"{'strategy':<{width}}" + "".join(f"{name:>11}" for name in heads) + "  verdict"
+    for one in found:
+        rows = (one.sessions, one.fills, one.fees, *(one.rows[name] for name in _COUNTED), one.values.total())
+        yield f"{one.strategy:<{width}}" + "".join(f"{count:>11,}" for count in rows) + f"  {one.verdict}"
+    for one in found:
+        if one.skipped:
+            yield f"{one.strategy} was skipped: {one.skipped}"
+    data = next((one.data_id for one in found if one.data_id), "-")
+    values = sum(one.values.total() for one in found)
+    yield f"{found[0].first} to {found[0].last}, data {data}, code {code_id()}: {values:,} values in {seconds:.0f} s"
+
+
+def require_parity(found: Sequence[Compared]) -> None:
+    """Complain about the first difference.
+
+    Raises
+    ------
+    ProofFailed
+        There is one.
+    NotEnoughHistory
+        Not one order was compared: that proves nothing.
+    """
+    from engine.errors import NotEnoughHistory, ProofFailed
+
+    for one in found:
+        if one.difference is not None:
+            raise ProofFailed(
+                f"{one.strategy} does not do on paper what its backtest does, first on {one.difference.session}",
+                str(one.difference),
+                "This is a defect of the engine, or the script uses what no session of an account has: report it.",
+            )
+    if not any(one.rows["orders"] for one in found):
+        raise NotEnoughHistory("nothing was proved", "no order was placed", "Choose other sessions.")
 
 
 @prove.command("warmup")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -76,8 +76,8 @@ class Waiting:
         CNY.
     capped, cap : bool, float or None
         Whether the cap of one position binds it, and the cap in force when the last order was placed.
-    created : Timestamp
-        When it was placed.
+    created, changed : Timestamp
+        When it was placed, and when anything last happened to it.
     cancelled : bool
         The script has cancelled it since: it will be on record as such.
     """
@@ -88,6 +88,7 @@ class Waiting:
     limit: float | None
     capped: bool
     created: pd.Timestamp
+    changed: pd.Timestamp
     cancelled: bool = False
     cap: float | None = None
 
@@ -110,6 +111,8 @@ class AShareBlotter(SimulationBlotter):
         How every order ended.
     halted : frozenset of Side
         Sides of which no order is taken.
+    traded : callable or None
+        How orders ended that somebody carried out; None where the bars decide.
 
     Notes
     -----
@@ -122,6 +125,7 @@ class AShareBlotter(SimulationBlotter):
         self.bars, self.settings = bars, settings
         self.rows: list[OrderRow] = []
         self.halted: frozenset[Side] = frozenset()
+        self.traded: Callable[[list[Order], Callable[[int], Bar], Terms], Iterable[Outcome]] | None = None
         self._account: Account | None = None
         self._queue: list[str] = []
         self._placed: Counter[str] = Counter()
@@ -191,7 +195,9 @@ class AShareBlotter(SimulationBlotter):
         }
         terms = self._terms(session, bar_data)
         transactions, commissions = [], []
-        for outcome in settle(live, self._bar_of(session), self._account.cash(), positions, terms):
+        bar_of, cash = self._bar_of(session), self._account.cash()
+        done = settle(live, bar_of, cash, positions, terms) if self.traded is None else self.traded(live, bar_of, terms)
+        for outcome in done:
             self._record(outcome, outcome.order.order_id, session)
             if outcome.filled:
                 transaction, commission = self._execute(outcome)
@@ -225,6 +231,7 @@ class AShareBlotter(SimulationBlotter):
                 one.limit,
                 one.id in self._capped,
                 one.created,
+                one.dt,
                 not one.open,
                 self._cap,
             )
@@ -237,6 +244,7 @@ class AShareBlotter(SimulationBlotter):
             placed = ZiplineOrder(one.created, one.asset, one.amount, limit=one.limit, id=one.order_id)
             self.orders[one.order_id] = placed
             self._queue.append(one.order_id)
+            placed.dt = one.changed
             if one.cancelled:
                 placed.cancel()
             else:
@@ -244,6 +252,11 @@ class AShareBlotter(SimulationBlotter):
             self._cap = one.cap
             if one.capped:
                 self._capped.add(one.order_id)
+
+    def closed(self) -> list[ZiplineOrder]:
+        """Return the orders that have ended, in the order they were placed."""
+        waiting = set(self._queue)
+        return [order for order_id, order in self.orders.items() if order_id not in waiting]
 
     def unsettled(self) -> Iterator[OrderRow]:
         """Yield a row for each order that no session was left for."""

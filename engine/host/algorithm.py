@@ -109,7 +109,7 @@ class AShareAlgorithm(TradingAlgorithm):
                 )
         return super().pipeline_output(name)
 
-    def retrain(self) -> None:
+    def _retrain(self) -> None:
         """Let models trained for an event of this session serve from the next one on.
 
         Pipelines are computed many sessions at once: what they hold of later ones is of the models before.
@@ -158,10 +158,14 @@ class AShareAlgorithm(TradingAlgorithm):
 
     def _create_clock(self) -> MinuteSimulationClock:
         """Return zipline's daily clock with its morning at Shanghai's, not New York's."""
-        sessions = self.sim_params.sessions
+        sessions = self._played()
         closes = self.trading_calendar.schedule.loc[sessions, "close"]
         mornings = days_at_time(sessions, MORNING, self.trading_calendar.tz, day_offset=0)
         return MinuteSimulationClock(sessions, closes, closes, mornings, minute_emission=False)
+
+    def _played(self) -> pd.DatetimeIndex:
+        """Return the sessions that are simulated."""
+        return self.sim_params.sessions
 
     def _create_metrics_tracker(self) -> AShareMetricsTracker:
         parameters, settings = self.sim_params, self._ashare.settings.execution

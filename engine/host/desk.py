@@ -263,7 +263,7 @@ def note_events(context: Any, events: Iterable[Event]) -> None:
 def retrained(context: Any, events: Iterable[Event]) -> None:
     """Where the watch asks for it and ``watch.retrain`` allows it, let models of today serve from the next session."""
     if context.ashare.settings.watch.retrain and any(event.effect == RETRAIN for event in events):
-        context.retrain()
+        context._retrain()
 
 
 def _row(context: Any) -> int:

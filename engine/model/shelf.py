@@ -89,7 +89,7 @@ class Shelf:
     retrained : list of date
         Sessions of events models were trained for.
     used : list of str
-        Ids of the models consulted so far, in order.
+        Ids of the models consulted so far, in the order they were loaded.
     scored : dict of date to (array of int64, array of float32)
         What they said of a session: sids, and (n, 4) down, flat, up, expected excess.
     """
@@ -157,7 +157,7 @@ class Shelf:
         found = find(settings.models, name, self._data_ids, settings, seed)
         if found is None:
             several = f" --seeds {settings.prediction.seeds}" if settings.prediction.seeds > 1 else ""
-            raise NoModel(
+            missing = NoModel(
                 f"no model for {day}",
                 f"the registry {settings.models} has none of {name}"
                 f"{f' and seed {seed}' if several else ''} for this data and these settings",
@@ -166,4 +166,6 @@ class Shelf:
                 else f"Run `ashare train --as-of {name}{several}`, or train for all events a run without watch.retrain"
                 f" noted: `ashare train --events RUN{several}`.",
             )
+            missing.model = name
+            raise missing
         return found

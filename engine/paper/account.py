@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from engine import settings as settings_module
-from engine.errors import Damaged, Halted, NoAccount, SettingsError, UsageError
+from engine.errors import Damaged, Halted, NoAccount, ProofFailed, SettingsError, UsageError
 from engine.files import read_json, sha256_of, whole_folder, write_bytes
 from engine.paper.facts import event_from_json
 from engine.paper.journal import FILE, Entry, Journal
@@ -36,11 +36,14 @@ from engine.settings import Settings
 from engine.types import Side
 
 SCRIPT, STATE, SESSIONS, LOCK = "strategy.py", "state.json", "sessions", ".lock"
+TICKETS_FOLDER = "tickets"
 SECTIONS = (
     *("data", "universe", "factors", "labels", "model", "prediction", "selection"),
     *("risk", "blacklist", "watch", "execution", "paper"),
 )
 """Settings an account keeps as they were when it was made."""
+SIMULATED, TICKETS = "simulated", "tickets"
+"""How orders are carried out: by the bars of the session, or by people."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 
@@ -59,7 +62,7 @@ class Folded:
     halts : list of Halt
         In force.
     fills : dict of str to dict
-        Imported fills by session that no session has used yet.
+        What was imported of sessions that have not run yet, the newest import of each.
     """
 
     created: Entry
@@ -154,6 +157,11 @@ class Account:
     def name(self) -> str:
         """The name."""
         return str(self.now.created["name"])
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether people carry the orders out, and tell what became of them."""
+        return bool(self.now.created["fills"] == TICKETS)
 
     @cached_property
     def settings(self) -> Settings:
@@ -294,8 +302,8 @@ def locked(folder: Path) -> Iterator[None]:
     if not (folder / FILE).is_file():
         raise _no_account(folder)
     with _held(folder / LOCK, f"the account {folder.name} is in use"):
-        for path in folder.glob(".*.partial"):
-            path.unlink()
+        for path in (*folder.glob(".*.partial"), *(folder / TICKETS_FOLDER).glob(".*.partial")):
+            path.unlink()  # of a process that died
         yield
 
 
@@ -318,6 +326,33 @@ def _no_account(folder: Path) -> NoAccount:
         f"{folder} holds no journal",
         "Make one with `ashare paper init NAME -f STRATEGY`.",
     )
+
+
+BOOKS = "books"
+"""The cause of a halt: the journal's book and zipline's ledger differ."""
+
+
+def halt_for_books(account: Account, error: ProofFailed) -> None:
+    """Stop an account whose two books differ: nothing runs until somebody has looked."""
+    if not any(halt.cause == BOOKS for halt in account.now.halts):
+        account.note("halted", {"what": "all", "cause": BOOKS, "why": f"{error.what}: {error.why}"})
+
+
+def require_agreeing_books(account: Account) -> None:
+    """Refuse to run an account whose books differed.
+
+    Raises
+    ------
+    Halted
+        They did, and nobody has resumed it since.
+    """
+    for halt in account.now.halts:
+        if halt.cause == BOOKS:
+            raise Halted(
+                f"the account {account.name} is halted",
+                halt.why,
+                f"Look into it, then `ashare paper resume {account.name}`.",
+            )
 
 
 def _restored(base: Settings, kept: dict[str, Any], where: Path) -> Settings:

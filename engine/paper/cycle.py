@@ -11,10 +11,12 @@ import copy
 import datetime as dt
 import io
 import json
+import math
 import shutil
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,12 +25,13 @@ import polars as pl
 from engine import calendar
 from engine.errors import StaleData
 from engine.execution.blotter import OrderRow
-from engine.files import sha256_of, whole_folder
+from engine.files import read_json, sha256_of, whole_folder
 from engine.host.audit import to_fen
 from engine.model.labels import lag
 from engine.model.shelf import OUTPUTS, Scored
 from engine.panels.bundle import Bundle
 from engine.panels.reader import Panels
+from engine.paper import by_hand
 from engine.paper.account import STATE, Account
 from engine.paper.facts import event_to_json
 from engine.paper.gates import Refusal, refusals
@@ -155,8 +158,11 @@ def run(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | Non
 def run_one(account: Account, bundle: Bundle, day: dt.date) -> Entry:
     """Run one session, and return its entry of the journal."""
     _require(refusals_of(account, bundle, day))
-    done = run_session(bundle, _past(account, bundle.panels, day), day)
+    traded = by_hand.imported(account, day) if account.by_hand else None
+    done = run_session(bundle, _past(account, bundle.panels, day, traded), day)
     _require(_old_models(account, done))
+    if traded is not None:
+        by_hand.require_agreement_of(account, done, traded)
     facts = _facts(account, done)
     facts["files"] = _write_files(account, done)
     return account.note("session", facts)
@@ -186,18 +192,31 @@ def _old_models(account: Account, done: Done) -> Iterator[Refusal]:
         yield Refusal("the model is too old", age, f"Run `ashare train --start {done.session:%Y-%m}`.")
 
 
-def _past(account: Account, panels: Panels, day: dt.date) -> Past:
+def _past(account: Account, panels: Panels, day: dt.date, traded: by_hand.Imported | None) -> Past:
     created = account.now.created
     return Past(
         script=account.script,
         file=account.file,
+        first=dt.date.fromisoformat(account.now.sessions[0]["session"]) if account.now.sessions else day,
         capital=created["capital"] / 100,
         settings=account.settings,
         book=copy.deepcopy(account.now.book),  # the journal folds what this one is told, once it is a fact
         state=account.state(),
         scored=_matured(account, panels, day),
         halted=account.now.halted,
+        fills=None if traded is None else traded.fills,
+        closed=partial(_closed, account),
     )
+
+
+def _closed(account: Account, order_id: str) -> Entry | None:
+    """Return an order that has ended, as the session it ended in wrote it down."""
+    for entry in reversed(account.now.sessions):
+        if any(row["order_id"] == order_id for row in entry["settled"]):
+            path = account.checked(account.session_folder(entry["session"]) / STATE, entry["files"][STATE])
+            found: Entry = next(one for one in read_json(path)["closed"] if one["id"] == order_id)
+            return found
+    return None
 
 
 def _matured(account: Account, panels: Panels, day: dt.date) -> dict[dt.date, Scored]:
@@ -218,18 +237,23 @@ def _facts(account: Account, done: Done) -> Entry:
     panels, names = done.panels, [asset.first_code for asset in done.panels.assets]
     traded = {names[panels.sids[row.ts_code]] for row in done.settled if row.session}
     _, cash, net_value = done.diary.closes[-1]
-    held = {names[sid]: shares for _, sid, shares, *_ in done.diary.holdings}
+    held = {
+        names[sid]: {"shares": shares, "sellable": sellable, "cost": float(cost)}
+        for _, sid, shares, sellable, cost, _ in done.diary.holdings
+    }
     return {
         "session": str(done.session),
         "data_id": panels.data_id,
         "settled": [_settled(row) for row in done.settled],
         "book": [event_to_json(event) for event in done.entered],
+        "actions": [_action(names[sid], kind, shares, gain) for _, sid, kind, shares, gain in done.diary.actions],
         "cash": to_fen(cash),
         "net_value": to_fen(net_value),
         "positions": held,
         "marks": _marks(panels, sorted({*held, *traded})),
-        "orders": [_ordered(panels, one) for one in done.orders],
+        "orders": [_ordered(panels, one) for one in done.orders if not one["cancelled"]],
         "events": [_event(event) for day, event in done.diary.events],
+        "ic": [_coefficient(*one) for one in done.diary.coefficients],
         "halts": [{"what": one.what, "cause": one.cause, "why": one.why} for one in done.halts],
         "models": done.models,
         "recorded": done.state["recorded"],
@@ -252,6 +276,15 @@ def _settled(row: OrderRow) -> Entry:
         "transfer_fee": row.transfer_fee,
         "reason": str(row.reason),
     }
+
+
+def _action(code: str, kind: str, shares: int, cash: float) -> Entry:
+    """Return what a corporate action did to a holding, shares and fen, signed."""
+    return {"code": code, "kind": kind, "shares": shares, "cash": to_fen(cash)}
+
+
+def _coefficient(session: dt.date, decided: dt.date, name: str, value: float, n: int) -> Entry:
+    return {"decided": str(decided), "name": name, "rank_ic": None if math.isnan(value) else float(value), "n": n}
 
 
 def _ordered(panels: Panels, one: Entry) -> Entry:
@@ -332,7 +365,7 @@ def note_repairs(account: Account, bundle: Bundle) -> None:
         account.note("repaired", {"found": found})
 
 
-def _differences(entry: Entry, held: dict[str, int], panels: Panels) -> Iterator[str]:
+def _differences(entry: Entry, held: dict[str, Entry], panels: Panels) -> Iterator[str]:
     day = entry["session"]
     row = panels.first_row_from(day)
     if row == len(panels.days) or str(panels.days[row]) != day:

@@ -5,13 +5,18 @@ A line is one JSON object in one fixed form (sorted keys, no blanks)::
     {"hash":"...","kind":"session", ... ,"previous":"...","seq":7}
 
 ``hash`` is the SHA-256 of the line without it, ``previous`` the hash of the line before. Beside the journal lies
-``head.json`` with the number and hash of the last line that was finished: it tells a line torn by a crash, which is
-cut off, from lines that somebody cut away. Only logical facts stand in it, no clock and no process, so that a run that
-was interrupted leaves the same bytes as one that was not.
+``head.json`` with the number and hash of the last line that was finished. Only logical facts stand in it, no clock and
+no process, so that a run that was interrupted leaves the same bytes as one that was not.
+
+A line is a fact when the head names it; nobody acts on it before. What follows is what a crash left of one append, torn
+or whole: it may never have reached the disk, so the next append cuts it off, and what it told is told again. Two lines,
+or a line that belongs elsewhere, no crash leaves. Reading changes nothing, so anybody may read while another process
+writes.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,11 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import Damaged
-from engine.files import fsync_path, named, write_json
+from engine.files import fsync_path, named, write_bytes
 
 FILE, HEAD = "journal.jsonl", "head.json"
 _ROOT = "0" * 64
 _MEND = "Restore the account's folder from a backup; a journal is never repaired by hand."
+_OWN = frozenset({"hash", "kind", "previous", "seq"})
+"""What the journal itself says of a line."""
+_READS = 10
+"""How often to read while another process writes."""
 
 Entry = dict[str, Any]
 
@@ -48,7 +57,7 @@ class Journal:
     folder : Path
         The account's folder; a journal that is not there is empty.
     reading : bool
-        Only read, perhaps while somebody appends: a torn tail is left where it is, nothing is written.
+        Only read, perhaps while somebody appends. Who means to append must hold the account's lock.
 
     Attributes
     ----------
@@ -62,16 +71,15 @@ class Journal:
     """
 
     def __init__(self, folder: Path, reading: bool = False) -> None:
-        self._path, self._head = folder / FILE, folder / HEAD
-        self._broken, self._reading = False, reading
+        self._path, self._head, self._reading = folder / FILE, folder / HEAD, reading
+        self._settled, self._broken = False, False
         self.entries: list[Entry] = []
-        try:
-            self._read()
-        except Damaged:
-            if not reading:
-                raise
-            self.entries.clear()  # perhaps a tail was cut off and a line written while it was read: look again
-            self._read()
+        head, content = self._files()
+        if head is not None and not reading:
+            fsync_path(folder)  # the head may be of a process whose last flush failed: now it is there to stay
+        self._verify(head, content)
+        lines = content.split(b"\n")[: len(self.entries)]
+        self._length, self._whole = len(content), sum(len(line) + 1 for line in lines)
 
     @property
     def last_hash(self) -> str:
@@ -81,86 +89,123 @@ class Journal:
     def append(self, kind: str, facts: Entry) -> Entry:
         """Write one line and flush it to the disk before anybody can act on it.
 
+        Returns
+        -------
+        dict
+            The entry as it will be read: what JSON makes the same is the same, and keys are sorted.
+
         Raises
         ------
+        ValueError
+            The facts are no JSON, or have a key that is the journal's own.
         OSError
-            The disk failed. The journal takes nothing more: open it again, which cuts a torn line off.
+            The disk failed. The journal takes nothing more; opened again, it goes on where it was.
+        Damaged
+            Another process has written to it.
         """
         assert not self._reading, "opened for reading"
         if self._broken:
-            raise OSError(f"{self._path} failed before; it must be opened again")
-        entry = {**facts, "kind": kind, "seq": len(self.entries) + 1, "previous": self.last_hash}
-        entry["hash"] = _hash(entry)
-        line = canonical(entry) + b"\n"
+            raise OSError(errno.EIO, "it failed before and must be opened again", str(self._path))
+        if _OWN & facts.keys():
+            raise ValueError(f"{', '.join(sorted(_OWN & facts.keys()))} belong to the journal")
+        place = {"kind": kind, "seq": len(self.entries) + 1, "previous": self.last_hash}
+        body = {**facts, **place}
+        line = canonical({**body, "hash": _hash(body)}) + b"\n"
         self._broken = True
-        fresh = not self._path.exists()
         with named(self._path):
-            _write_at_end(self._path, line)
-            if fresh:
-                fsync_path(self._path.parent)
+            self._settle()
+            self._write(line)
+        entry: Entry = json.loads(line)
+        write_bytes(self._head, _head_of(entry))
         self.entries.append(entry)
-        self._write_head()
         self._broken = False
         return entry
 
-    def _write_head(self) -> None:
-        write_json(self._head, {"seq": len(self.entries), "hash": self.last_hash}, indent=None)
-
-    def _read(self) -> None:
-        head, content = _content(self._head), _content(self._path) or b""  # in this order: the head is written last
-        whole, torn = content.rpartition(b"\n")[::2]
-        lines = whole.split(b"\n") if whole or content[:1] == b"\n" else []
-        for number, line in enumerate(lines, start=1):
-            self.entries.append(self._checked(line, number))
-        finished = self._finished(head)
-        if finished > len(self.entries):
-            raise self._damaged(f"it ends with line {len(self.entries)}, and {finished} were written")
-        if self._reading:
+    def _settle(self) -> None:
+        """Cut off what a crash or a failing disk left, before the first line of this process."""
+        if self._settled:
             return
-        with named(self._path):
-            if torn:
-                os.truncate(self._path, len(content) - len(torn))
-                fsync_path(self._path)
-            if finished < len(self.entries):
-                _write_again(self._path, sum(len(line) + 1 for line in lines[:finished]))
-        if finished < len(self.entries):
-            self._write_head()
+        if self._length > self._whole:
+            self._require_length()
+            os.truncate(self._path, self._whole)
+            fsync_path(self._path)
+            self._length = self._whole
+        for partial in self._head.parent.glob(f".{HEAD}.*.partial"):
+            partial.unlink()
+        fsync_path(self._head.parent)
+        self._settled = True
 
-    def _checked(self, line: bytes, number: int) -> Entry:
+    def _write(self, line: bytes) -> None:
+        fresh = not self._path.exists()
+        if not fresh:
+            self._require_length()
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            entry = json.loads(line)
-            given = entry["hash"]
-            good = canonical(entry) == line and _hash(entry) == given and entry["seq"] == number
-            good = good and entry["previous"] == self.last_hash and isinstance(entry["kind"], str)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            good = False
-        if not good:
-            raise self._damaged(f"line {number} is not what was written")
-        return dict(entry)
+            left = line
+            while left:
+                left = left[os.write(handle, left) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if fresh:
+            fsync_path(self._path.parent)
+        self._length += len(line)
 
-    def _finished(self, content: bytes | None) -> int:
-        """Return how many lines were finished, by the head; it must agree with the line it names."""
-        if content is None:
-            if len(self.entries) > 1:
+    def _require_length(self) -> None:
+        if self._path.stat().st_size != self._length:
+            why = "another process has written to it since it was read"
+            raise Damaged(f"the journal {self._path} cannot be written", why, "Run the command again.")
+
+    def _files(self) -> tuple[bytes | None, bytes]:
+        """Return head and journal as they were at one moment, even while somebody appends."""
+        head = _content(self._head)
+        for _ in range(_READS):
+            content, before = _content(self._path) or b"", head
+            head = _content(self._head)
+            if head == before:
+                break
+        return before, content
+
+    def _verify(self, head: bytes | None, content: bytes) -> None:
+        """Enter the lines that the head names; what follows them must be what one append can leave."""
+        *lines, torn = content.split(b"\n")
+        named = self._named_by(head, lines)
+        for line in lines[:named]:
+            entry = _read(line)
+            if entry is None or not self._follows(entry):
+                raise self._damaged(f"line {len(self.entries) + 1} is not what was written")
+            self.entries.append(entry)
+        if named > len(lines):
+            raise self._damaged(f"it ends with line {len(lines)}, and {named} were written")
+        if named and head != _head_of(self.entries[-1]):
+            raise self._damaged(f"{HEAD} names another line {named}")
+        left = [*lines[named:], torn]
+        whole = [entry for entry in map(_read, left) if entry is not None]
+        alone = left in ([left[0]], [left[0], b""])
+        if whole and not (alone and self._follows(whole[0])):
+            raise self._damaged(f"{HEAD} names line {named}, and more follows it than a crash can leave")
+
+    def _follows(self, entry: Entry) -> bool:
+        """Say whether an entry belongs behind those that are entered."""
+        place = (entry.get("seq"), entry.get("previous"))
+        return place == (len(self.entries) + 1, self.last_hash) and isinstance(entry.get("kind"), str)
+
+    def _named_by(self, head: bytes | None, lines: list[bytes]) -> int:
+        """Return how many lines there are, by the head."""
+        if head is None:
+            if len(lines) > 1:
                 raise self._damaged(f"{HEAD} is missing")
             return 0
         try:
-            head = json.loads(content)
-            seq, digest = head["seq"], head["hash"]
-            if not isinstance(seq, int) or isinstance(seq, bool) or seq < 0:
-                raise ValueError("no number")
+            named = json.loads(head)["seq"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise self._damaged(f"{HEAD} cannot be read") from None
-        if seq <= len(self.entries) and digest != (self.entries[seq - 1]["hash"] if seq else _ROOT):
-            raise self._damaged(f"{HEAD} names another line {seq}")
-        return seq
+            named = None
+        if type(named) is not int or named < 1:
+            raise self._damaged(f"{HEAD} cannot be read")
+        return named
 
     def _damaged(self, why: str) -> Damaged:
         return Damaged(f"the journal {self._path} cannot be used", why, _MEND)
-
-
-def _hash(entry: Entry) -> str:
-    return hashlib.sha256(canonical({key: value for key, value in entry.items() if key != "hash"})).hexdigest()
 
 
 def _content(path: Path) -> bytes | None:
@@ -170,21 +215,20 @@ def _content(path: Path) -> bytes | None:
         return None
 
 
-def _write_at_end(path: Path, line: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        while line:  # a full disk takes a part of it first
-            line = line[os.write(handle, line) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _head_of(entry: Entry) -> bytes:
+    return canonical({"seq": entry["seq"], "hash": entry["hash"]}) + b"\n"
 
 
-def _write_again(path: Path, first: int) -> None:
-    """Write what stands there from a byte on once more: after a failed flush the system thinks it is on the disk."""
-    handle = os.open(path, os.O_RDWR)
+def _read(line: bytes) -> Entry | None:
+    """Return the entry of a line that is whole in itself, wherever it belongs."""
     try:
-        os.pwrite(handle, os.pread(handle, os.fstat(handle).st_size - first, first), first)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        entry = json.loads(line)
+        body = {key: value for key, value in entry.items() if key != "hash"}
+        whole = entry["hash"] == _hash(body) and canonical(entry) == line
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return entry if whole else None
+
+
+def _hash(body: Entry) -> str:
+    return hashlib.sha256(canonical(body)).hexdigest()

@@ -9,30 +9,44 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from zipline.assets import Asset
 from zipline.data.data_portal import DataPortal
+from zipline.errors import SymbolNotFound
 from zipline.finance.trading import SimulationParameters
 from zipline.pipeline.data import EquityPricing
 from zipline.pipeline.loaders import USEquityPricingLoader
 
 from engine import calendar
+from engine.broker.port import Fill
 from engine.errors import UsageError
 from engine.execution.blotter import AShareBlotter, OrderRow
+from engine.execution.outcomes import outcomes
 from engine.host.algorithm import AShareAlgorithm
 from engine.host.audit import Audit
 from engine.host.ledger import AShareLedger
 from engine.host.portal import AShareDataPortal
-from engine.host.tracker import AShareMetricsTracker
 from engine.model.shelf import Scored
 from engine.panels.bars import NoMinuteBars, PanelBarReader
 from engine.panels.bundle import Bundle
 from engine.panels.reader import Panels
 from engine.paper.memory import Memory
-from engine.paper.snapshot import FORMAT, Names, ledger_to_json, orders_from_json, orders_to_json, restore_ledger
+from engine.paper.snapshot import (
+    FORMAT,
+    Names,
+    closed_from_json,
+    closed_to_json,
+    ledger_to_json,
+    orders_from_json,
+    orders_to_json,
+    restore_ledger,
+)
 from engine.portfolio.book import Book
 from engine.portfolio.book import Event as BookEvent
 from engine.report.runs import Diary
@@ -41,6 +55,8 @@ from engine.types import Event, Side
 
 Json = dict[str, Any]
 
+_MOVING = frozenset({"datetime", "initialized"})
+"""What zipline changes itself."""
 _LATER = frozenset({"datetime", "metrics_tracker", "trading_client", "_benchmark", "risk_report", "_last_sync_time"})
 """What zipline puts on an algorithm after it was made; the rest that appears there is the script's."""
 
@@ -81,6 +97,8 @@ class Past:
     ----------
     script, file : str
         The strategy's text, and the name it is known by.
+    first : date
+        The account's first session.
     capital : float
         At the start, CNY.
     settings : Settings
@@ -93,16 +111,23 @@ class Past:
         What models said in the session whose returns become known in this one.
     halted : frozenset of Side
         Sides of which no order is taken.
+    fills : sequence of Fill or None
+        What somebody traded for the orders that wait; None where the session's bars decide.
+    closed : callable
+        Returns an order that ended before by its id, as it was written down; None where there never was one.
     """
 
     script: str
     file: str
+    first: dt.date
     capital: float
     settings: Settings
     book: Book
     state: Json | None = None
     scored: Mapping[dt.date, Scored] = field(default_factory=dict)
     halted: frozenset[Side] = frozenset()
+    fills: Sequence[Fill] | None = None
+    closed: Callable[[str], Json | None] = lambda order_id: None
 
 
 @dataclass(frozen=True)
@@ -149,27 +174,37 @@ class Done:
 
 
 class PaperAlgorithm(AShareAlgorithm):
-    """The algorithm of one session, begun where the one of the session before ended."""
+    """The algorithm of one session, begun where the one of the session before ended.
+
+    A script sees what it would see in a backtest from the account's first session that ends with this one. Its
+    ``initialize`` runs every session as if it were the first: in that session, with the capital and nothing held.
+    """
 
     def __init__(self, past: Past, names: Names, **kwargs: Any) -> None:
         self._past, self._names = past, names
         self._memory = Memory(lambda asset: names.code(asset.sid), names.asset)
         self._globals: Json = {}
+        self._given: Json = {}
         self._halts: list[Halt] = []
         self._kept_book: Audit | None = None
+        self._chance = _chance(self._memory)
         self._worth_before = past.capital
         super().__init__(settings=past.settings, script=past.script, algo_filename=past.file, **kwargs)
         assert isinstance(self.blotter, AShareBlotter)
         self.blotter.halted = past.halted
+        if past.fills is not None:
+            fills = list(past.fills)
+            self.blotter.traded = lambda orders, bar_of, terms: outcomes(orders, fills, bar_of, terms)
         self._ashare.models.scored.update(past.scored)
         if past.state is not None:
             self._ashare.models.retrained += map(dt.date.fromisoformat, past.state["retrained"])
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """Run the script's ``initialize``, which makes functions and pipelines anew, then put back what it remembered."""
+        """Run the script's ``initialize``, which makes functions and pipelines anew; put back what it remembered."""
         self._own = frozenset({"_own", *vars(self), *_LATER})
         super().initialize(*args, **kwargs)
         self._globals = self._remembered_globals()
+        self._given = self._attributes()
         state = self._past.state
         if state is None:
             return
@@ -179,6 +214,43 @@ class PaperAlgorithm(AShareAlgorithm):
             setattr(self, name, value)
         self._recorded_vars.update(self._memory.decode(state["recorded"]))
         self.blotter.restore(orders_from_json(state["orders"], self._names))
+        restore_ledger(self.metrics_tracker.ledger, state["ledger"], self._names)
+        before = dt.date.fromisoformat(state["session"])
+        self._diary.closes.append((before, state["ledger"]["portfolio"]["cash"], state["net_value"]))
+        self._worth_before = state["net_value"] + _coming(self.metrics_tracker.ledger)
+        if state["chance"] is not None:
+            drawn = self._memory.decode(state["chance"])
+            np.random.set_state(drawn["numpy"])
+            random.setstate(drawn["python"])
+
+    def symbol(self, symbol_str: str, country_code: str | None = None) -> Asset:
+        """Look a stock up by its code of the day; one it has given up since goes by what the first session knew.
+
+        A script that was right when the account was made must not fail on the day a code changes.
+        """
+        try:
+            return super().symbol(symbol_str, country_code=country_code)
+        except SymbolNotFound:
+            if self._symbol_lookup_date is not None:
+                raise
+            return self.asset_finder.lookup_symbol(symbol_str, self.sim_params.start_session, country_code=country_code)
+
+    def get_order(self, order_id: str) -> Any:
+        """Return an order of any session, None where there never was one of this id."""
+        found = super().get_order(order_id)
+        if found is None and (closed := self._past.closed(order_id)) is not None:
+            found = closed_from_json(closed, self._names).to_api_obj()
+        return found
+
+    def add_event(self, rule: Any, callback: Any) -> None:
+        """Schedule a function; only ``initialize`` may, for it runs again in every session."""
+        self._require_initialize("schedule_function")
+        super().add_event(rule, callback)
+
+    def set_symbol_lookup_date(self, dt: Any) -> None:
+        """Say as of when codes are looked up; only ``initialize`` may, for it runs again in every session."""
+        self._require_initialize("set_symbol_lookup_date")
+        super().set_symbol_lookup_date(dt)
 
     def outcome(self) -> Done:
         """Return what the session came to; to be called after its close.
@@ -200,9 +272,12 @@ class PaperAlgorithm(AShareAlgorithm):
             "recorded": self._memory.encode(self._recorded_vars),
             "ledger": ledger_to_json(tracker.ledger, self._names),
             "orders": orders,
+            "closed": [closed_to_json(order, self._names) for order in self.blotter.closed()],
+            "chance": self._drawn(),
             "retrained": [str(day) for day in shelf.retrained if f"{day:%Y-%m}" == f"{closed[0]:%Y-%m}"],
         }
         self._require_globals_unchanged()
+        self._require_attributes_unchanged()
         assert self._kept_book is not None
         return Done(
             session=closed[0],
@@ -248,15 +323,36 @@ class PaperAlgorithm(AShareAlgorithm):
         self._kept_book = Audit(self._panels, settings, self._past.book)
         return self._kept_book
 
-    def _create_metrics_tracker(self) -> AShareMetricsTracker:
-        tracker = super()._create_metrics_tracker()
-        state = self._past.state
-        if state is not None:
-            restore_ledger(tracker.ledger, state["ledger"], self._names)
-            before = dt.date.fromisoformat(state["session"])
-            self._diary.closes.append((before, state["ledger"]["portfolio"]["cash"], state["net_value"]))
-            self._worth_before = state["net_value"] + _coming(tracker.ledger)
-        return tracker
+    def _played(self) -> pd.DatetimeIndex:
+        return self.sim_params.sessions[-1:]
+
+    def _drawn(self) -> Json | None:
+        """Return where the global sources of chance stand, None where the account's script never drew from one."""
+        before = self._past.state
+        now = _chance(self._memory)
+        return now if now != self._chance or (before is not None and before["chance"] is not None) else None
+
+    def _attributes(self) -> Json:
+        """Return what zipline and the engine keep on the algorithm under names a script could take for its own."""
+        return {name: value for name, value in vars(self).items() if name in self._own and name[0] != "_"}
+
+    def _require_attributes_unchanged(self) -> None:
+        now = self._attributes()
+        for name, value in self._given.items():
+            if now[name] is not value and name not in _MOVING:
+                raise UsageError(
+                    f"context.{name} cannot be kept from session to session",
+                    "zipline itself has something of this name there",
+                    "Choose another name for it.",
+                )
+
+    def _require_initialize(self, what: str) -> None:
+        if self.initialized:
+            raise UsageError(
+                f"{what} was called outside initialize",
+                "the next session of the account would know nothing of it",
+                "Call it in initialize, and let the function decide on what context says.",
+            )
 
     def _remembered_globals(self) -> Json:
         """Return the script's global values that could be written down, written down."""
@@ -278,6 +374,11 @@ class PaperAlgorithm(AShareAlgorithm):
                     "only what it keeps on context is there in the next session",
                     f"Keep it as context.{name}.",
                 )
+
+
+def _chance(memory: Memory) -> Json:
+    """Return where the global sources of chance stand."""
+    return memory.encode({"numpy": np.random.get_state(), "python": random.getstate()})
 
 
 def _coming(ledger: AShareLedger) -> float:
@@ -307,13 +408,14 @@ def run_session(bundle: Bundle, past: Past, day: dt.date) -> Done:
     panels = Panels(bundle.panels.folder, until=day)
     names = Names(panels, bundle.asset_finder)
     session = pd.Timestamp(day)
+    first = max(pd.Timestamp(past.first), panels.sessions[0])
     algorithm = PaperAlgorithm(
         past,
         names,
-        sim_params=SimulationParameters(session, session, calendar.calendar(), past.capital, data_frequency="daily"),
+        sim_params=SimulationParameters(first, session, calendar.calendar(), past.capital, data_frequency="daily"),
         data_portal=_portal(bundle, panels),
         get_pipeline_loader=_loaders(bundle, panels),
-        metrics_set=set(),
+        metrics_set={_Morning()},
         benchmark_returns=pd.Series(0.0, index=pd.DatetimeIndex([session])),
         trading_calendar=calendar.calendar(),
     )
@@ -323,6 +425,17 @@ def run_session(bundle: Bundle, past: Past, day: dt.date) -> Done:
         return algorithm.outcome()
     finally:
         stream.close()
+
+
+class _Morning:
+    """Asks for the portfolio after the open's corporate actions, as zipline's own metrics do in a backtest.
+
+    Its returns are a product over the moments it was asked for: one more or less moves their last bit.
+    """
+
+    def start_of_session(self, ledger: Any, session: pd.Timestamp, data_portal: DataPortal) -> None:
+        """Bring the portfolio up to date."""
+        ledger.update_portfolio()
 
 
 def _portal(bundle: Bundle, panels: Panels) -> DataPortal:

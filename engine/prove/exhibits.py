@@ -275,7 +275,7 @@ def first_difference(truth: Exhibit, changed: Exhibit) -> Difference | None:
     """Return the first value that differs, in order of rows and then of columns; NaN is equal to NaN."""
     one, other = truth.rows, changed.rows
     both = min(one.height, other.height)
-    unequal = [(at, name) for name in one.columns if (at := _first_unequal(one[name][:both], other[name][:both])) >= 0]
+    unequal = [(at, name) for name in one.columns if (at := first_unequal(one[name][:both], other[name][:both])) >= 0]
     if unequal:
         at, name = min(unequal, key=lambda found: found[0])
     elif one.height != other.height:
@@ -293,7 +293,7 @@ def _row(rows: pl.DataFrame, keys: Sequence[str], at: int) -> str:
     return " ".join(map(str, rows.select(keys).row(at))) if at < rows.height else "not there"
 
 
-def _first_unequal(one: pl.Series, other: pl.Series) -> int:
+def first_unequal(one: pl.Series, other: pl.Series) -> int:
     """Return where two columns first differ in a bit, -1 if they do not."""
     if one.dtype.is_float() and one.dtype == other.dtype:
         x, y = one.to_numpy(), other.to_numpy()

@@ -23,13 +23,17 @@ import polars as pl
 
 from engine import clock
 from engine.execution.blotter import OrderRow
-from engine.files import whole_folder, write_json
+from engine.files import whole_folder, write_bytes, write_json
 from engine.model.shelf import Scored
 from engine.panels.reader import Panels
+from engine.report.registry import note_trial, trial_of
 from engine.settings import Settings
 from engine.types import RETRAIN, SWITCHED, Choice, Event, Reason
 
 _log = logging.getLogger(__name__)
+
+SCRIPT = "script.py"
+"""Of the run folder: the strategy's text, to run it again."""
 
 PERF = {
     "session": pl.Date,
@@ -229,7 +233,11 @@ def write_run(record: RunRecord) -> Path:
                 frame.with_columns(pl.col("rank_ic").fill_nan(None)).write_parquet(beside / "ic.parquet")
             if record.scores:
                 _scores(record).write_parquet(beside / "scores.parquet")
+            if record.script:
+                write_bytes(beside / SCRIPT, record.script.encode())
             write_json(beside / "manifest.json", manifest)
+            # before the folder appears: no run is seen that was not counted
+            note_trial(record.settings.runs, trial_of(manifest, perf))
             if record.settings.report.tearsheet:
                 _render(beside, folder)
     except BaseException:
@@ -365,7 +373,8 @@ def _scores(record: RunRecord) -> pl.DataFrame:
 
 
 def _manifest(record: RunRecord, orders: pl.DataFrame, made: dt.datetime) -> dict[str, Any]:
-    settings = record.settings.model_dump(mode="json", exclude={"home", "tushare"})  # no run depends on who is asked
+    # no run depends on who is asked or told
+    settings = record.settings.model_dump(mode="json", exclude={"home", "tushare", "messages"})
     closes = record.diary.closes
     script_id = hashlib.sha256(record.script.encode()).hexdigest()
     identity = hashlib.sha256(f"{script_id}{settings}{record.panels.data_id}{closes[0][0]}{closes[-1][0]}".encode())

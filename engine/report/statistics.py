@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 
 from engine import calendar
+from engine.report import trust
 from engine.types import Side
 
 Floats = npt.NDArray[np.float64]
@@ -44,12 +45,15 @@ class RoundTrip:
         Sessions of the first buy and of the end.
     profit : float
         CNY: fills, fees, dividends, their tax, rights, and what a delisting left.
+    invested : float
+        CNY that went in: buys with their fees, and rights.
     """
 
     ts_code: str
     opened: dt.date
     closed: dt.date
     profit: float
+    invested: float = 0.0
 
 
 def returns(net_values: Floats, capital: float, flows: Floats | float = 0.0) -> Floats:
@@ -104,10 +108,7 @@ def interval(daily: Floats, statistic: Callable[[Floats], float]) -> tuple[float
 
     Blocks keep the dependence of neighbouring sessions; a fixed seed makes the interval reproducible.
     """
-    n, rng = len(daily), np.random.default_rng(0)
-    blocks = -(-n // BLOCK)
-    starts = rng.integers(0, n, (RESAMPLES, blocks))
-    at = (starts[:, :, None] + np.arange(BLOCK)).reshape(RESAMPLES, -1)[:, :n] % n
+    at = trust.blocks(len(daily), BLOCK, RESAMPLES)
     with np.errstate(all="ignore"):
         values = np.array([statistic(daily[picked]) for picked in at])
     known = values[np.isfinite(values)]
@@ -141,7 +142,8 @@ def round_trips(
                 open_trips[code] = _joined(open_trips.pop(absorbed, None), open_trips.get(code), code, session)
             elif code in open_trips or kind in _OPENING:
                 trip = open_trips.get(code) or RoundTrip(code, session, session, 0.0)
-                open_trips[code] = replace(trip, profit=trip.profit + cash)
+                put_in = -cash if kind in _OPENING else 0.0
+                open_trips[code] = replace(trip, profit=trip.profit + cash, invested=trip.invested + put_in)
             else:
                 _add_late(trips, code, cash)
             absorbed = code
@@ -171,7 +173,8 @@ def _joined(absorbed: RoundTrip | None, successor: RoundTrip | None, code: str, 
     """Return one trip of an absorbed holding and what was held of its successor."""
     parts = [trip for trip in (absorbed, successor) if trip is not None]
     opened = min((trip.opened for trip in parts), default=session)
-    return RoundTrip(code, opened, session, sum(trip.profit for trip in parts))
+    profit, invested = (sum(getattr(trip, name) for trip in parts) for name in ("profit", "invested"))
+    return RoundTrip(code, opened, session, profit, invested)
 
 
 def _add_late(trips: list[RoundTrip], code: str, cash: float) -> None:

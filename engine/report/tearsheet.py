@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 
 from engine import calendar
-from engine.errors import DataNotFit
-from engine.files import read_json, write_bytes
+from engine.files import write_bytes
 from engine.report import statistics as stats
 from engine.report.envelope import read_envelope
+from engine.report.opened import open_run
 from engine.types import Reason, Side
 
 FILE = "tearsheet.html"
@@ -82,11 +82,10 @@ def no_order(manifest: dict[str, Any], orders: pl.DataFrame, data_start: dt.date
 def _context(folder: Path) -> dict[str, Any]:
     from engine.report import plots
 
-    manifest, perf, orders, positions, actions = _read(folder)
-    sessions = perf["session"]
-    own = stats.returns(perf["net_value"].to_numpy(), manifest["capital"], perf["flow"].to_numpy())
+    run = open_run(folder)
+    manifest, perf, orders, positions, actions = run.manifest, run.perf, run.orders, run.positions, run.actions
+    sessions, own, year = perf["session"], run.returns, run.year
     index = perf["benchmark_return"].to_numpy()
-    year = stats.sessions_a_year(sessions[0], sessions[-1])
     trips = stats.round_trips(orders, positions, actions, manifest["renamed"])
     names = perf.join(positions.group_by("session").agg(pl.len().alias("names")), on="session", how="left")
     index_name = manifest["settings"]["labels"]["index"]
@@ -112,21 +111,6 @@ def _context(folder: Path) -> dict[str, Any]:
         "exposure": plots.exposure(days, perf["gross"].to_numpy(), names["names"].fill_null(0).to_numpy()),
         "settings": _flat(manifest["settings"]),
     }
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    try:
-        names = ("perf", "orders", "positions", "actions")
-        frames = (pl.read_parquet(folder / f"{name}.parquet") for name in names)
-        return read_json(folder / "manifest.json"), *frames
-    except FileNotFoundError as error:
-        raise _unfinished(folder, f"it has no {Path(error.filename or 'manifest.json').name}") from None
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise _unfinished(folder, str(error).splitlines()[0]) from None
-
-
-def _unfinished(folder: Path, why: str) -> DataNotFit:
-    return DataNotFit(f"{folder} is no finished run", why, "Name a folder below runs, or run it again.")
 
 
 def _figures(own: Any, index: Any, year: float, win_rate: float) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from engine.pipeline.datasets import Daily
 from engine.pipeline.export import Coverage, factor_frames
 from engine.pipeline.factors import NAMES
 from engine.pipeline.research import PanelEngine
+from engine.report.opened import open_run
 from engine.settings import FactorSettings, Settings, UniverseSettings
 from engine.types import Choice
 
@@ -173,8 +174,10 @@ def story(folder: Path, bundle: Bundle, ts_code: str, day: dt.date) -> Story:
         No stock of the bundle ever had the code.
     OutsideData
         The day lies outside the run.
+    DataNotFit
+        The folder is no finished run.
     """
-    manifest = read_json(folder / "manifest.json")
+    manifest = open_run(folder).manifest
     asset = next((one for one in bundle.panels.assets if any(code == ts_code for code, _ in one.codes)), None)
     if asset is None:
         raise UsageError(f"{ts_code!r} is unknown", "no stock of the bundle ever had this code", "Write 600000.SH.")

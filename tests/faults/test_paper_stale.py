@@ -169,6 +169,7 @@ def asking(held: Path, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     shutil.copytree(held, home)
     shutil.rmtree(home / "paper")
     monkeypatch.setenv("ZIPLINE_ROOT", str(home / "zipline"))
+    monkeypatch.setenv("ASHARE_PAPER__TRAIN", "false")
     folder = accounts.make(accounts.SCRIPT + ASKS)
     assert not accounts.run(now=HELD).code
     bring(tmp_path / "market", {})

@@ -17,6 +17,9 @@ class Raw:
     def __init__(self, text: str) -> None:
         self.text = text
 
+    def __repr__(self) -> str:
+        return f"Raw({self.text!r})"
+
 
 VALUES: list[Any] = [
     *(

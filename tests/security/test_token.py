@@ -77,6 +77,10 @@ LINES = {
     "paper resume": "paper resume mine",
     "paper check": "paper check mine",
     "paper serve": "",
+    "paper tickets": "paper tickets mine",
+    "paper fills": "paper fills mine --none",
+    "messages list": "messages list",
+    "messages test": "messages test",
     "demo": "",
     "demo-server": "",
 }
@@ -178,8 +182,9 @@ def say(set_up, capfd, caplog) -> Say:
 
 def test_every_command_keeps_the_token_to_itself(say, home, tmp_path, market, monkeypatch):
     Path("mine.py").write_text(SCRIPT)
-    with LocalTushare(market, TOKEN, calls_per_minute=10**6, terms=FREE) as server:
+    with LocalTushare(market, TOKEN, calls_per_minute=10**6, terms=FREE) as server, Echo(200, TOKEN.encode()) as told:
         monkeypatch.setenv("ASHARE_TUSHARE__BASE_URL", server.url)
+        monkeypatch.setenv("ASHARE_MESSAGES", f"json://{TOKEN}@{told.url.removeprefix('http://')}/{TOKEN}")
         codes = {}
         for name in dict.fromkeys(["init", "data sync", "data build", *LINES]):
             if LINES[name]:

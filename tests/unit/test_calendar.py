@@ -186,7 +186,7 @@ def test_an_import_an_ingest_and_the_stock_command_go_on_beyond_the_library(
     ]
     done = CliRunner().invoke(main, ["run", "-f", str(script), *words, "-o", str(tmp_path / "perf.pickle")])
     assert done.exit_code == 0, done.output
-    (folder,) = (settings.load().runs).iterdir()
+    (folder,) = (path for path in settings.load().runs.iterdir() if path.is_dir())
     perf = pl.read_parquet(folder / "perf.parquet")
     assert perf["session"].cast(pl.String).str.head(10).to_list() == [
         str(day) for day in true_days("2018-06-25", "2018-07-06")

@@ -34,7 +34,9 @@ def run(backtest):
 
 
 def test_the_folder_holds_what_the_contract_says(run):
-    names = ("manifest.json", "perf.parquet", "orders.parquet", "positions.parquet", "actions.parquet")
+    tables = ("perf.parquet", "orders.parquet", "positions.parquet", "actions.parquet")
+    names = ("manifest.json", "script.py", *tables)
+    assert (run.folder / "script.py").read_text("utf-8") == TRADER
     assert sorted(path.name for path in run.folder.iterdir()) == sorted(names)
     for frame, schema in ((run.perf, PERF), (run.orders, ORDERS), (run.positions, POSITIONS)):
         assert dict(frame.schema) == schema
@@ -55,7 +57,7 @@ def test_net_value_is_cash_and_holdings(run):
 
 
 def runs(home) -> list:
-    return sorted(path.name for path in (home / "runs").iterdir())
+    return sorted(path.name for path in (home / "runs").iterdir() if path.is_dir())
 
 
 def test_a_script_that_fails_to_analyse_does_not_lose_the_run(backtest, home):
@@ -74,7 +76,8 @@ def test_a_tear_sheet_that_cannot_be_rendered_leaves_the_data_and_a_warning(back
     monkeypatch.setattr("engine.report.tearsheet._context", lambda folder: 1 / 0)
     monkeypatch.setenv("ASHARE_REPORT__TEARSHEET", "true")
     folder = backtest(five_sessions(), TRADER).folder
-    names = ["actions.parquet", "manifest.json", "orders.parquet", "perf.parquet", "positions.parquet"]
+    tables = ["orders.parquet", "perf.parquet", "positions.parquet"]
+    names = ["actions.parquet", "manifest.json", *tables, "script.py"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert f"Run `ashare report {folder}`" in caplog.text
 

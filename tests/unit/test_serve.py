@@ -31,13 +31,21 @@ MOMENTS = [
     ("done on Friday: Monday", "2018-03-02T18:00", "2018-03-02", None, "2018-03-05T17:30"),
     ("done before the holiday", "2018-02-14T18:00", "2018-02-14", None, "2018-02-22T17:30"),
     ("never run", "2018-03-05T10:00", None, None, "2018-03-05T10:00"),
-    ("refused: once more later", "2018-03-05T17:35", "2018-03-02", ("2018-03-05T17:31", "2018-03-05"), "2018-03-05T17:41"),
+    (
+        "refused: once more later",
+        "2018-03-05T17:35",
+        "2018-03-02",
+        ("2018-03-05T17:31", "2018-03-05"),
+        "2018-03-05T17:41",
+    ),
     ("refused yesterday", "2018-03-06T17:30", "2018-03-02", ("2018-03-06T17:29", "2018-03-05"), "2018-03-06T17:30"),
     ("clock set back", "2018-03-05T17:35", "2018-03-02", ("2018-03-05T19:00", "2018-03-05"), "2018-03-05T17:35"),
 ]
 
 
-@pytest.mark.parametrize(("now", "last", "tried", "expected"), [row[1:] for row in MOMENTS], ids=[row[0] for row in MOMENTS])
+@pytest.mark.parametrize(
+    ("now", "last", "tried", "expected"), [row[1:] for row in MOMENTS], ids=[row[0] for row in MOMENTS]
+)
 def test_the_next_attempt(now: str, last: str | None, tried: tuple[str, str] | None, expected: str) -> None:
     attempt = Attempt(at(tried[0]), day(tried[1]), 3) if tried else None
     assert next_attempt(at(now), last and day(last), attempt, SETTINGS) == at(expected)

@@ -1,0 +1,117 @@
+"""``ashare compare`` and ``ashare reproduce``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.cli.common import finite, show_table
+
+if TYPE_CHECKING:
+    from engine.report.compare import Comparison
+
+RUN = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("one", metavar="A", type=RUN)
+@click.argument("other", metavar="B", type=RUN)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(one: Path, other: Path, as_json: bool) -> None:
+    """Put two runs side by side: settings that differ, data and code, figures, and whether chance explains them.
+
+    Figures are over the sessions both runs have; differences are A less B, with 95 % intervals by a paired bootstrap.
+    """
+    from engine import settings
+    from engine.cli.backtest import run_folder
+    from engine.report.compare import compare as put_together
+    from engine.report.opened import open_run
+
+    runs = settings.load().runs
+    found = put_together(open_run(run_folder(one, runs)), open_run(run_folder(other, runs)))
+    if as_json:
+        click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
+        return
+    _show(found)
+
+
+def _document(found: Comparison) -> dict[str, Any]:
+    parted = found.parted()
+    document: dict[str, Any] = finite(
+        {
+            "runs": [found.one.folder.name, found.other.folder.name],
+            "first": str(found.sessions[0]),
+            "last": str(found.sessions[-1]),
+            "sessions": len(found.sessions),
+            "identity": [list(row) for row in found.identity()],
+            "settings": [list(row) for row in found.settings()],
+            "figures": found.figures().to_dicts(),
+            "intervals": {name: list(pair) for name, pair in found.intervals().items()},
+            "parted": parted and {"session": str(parted.session), "one": parted.one, "other": parted.other},
+        }
+    )
+    return document
+
+
+def _show(found: Comparison) -> None:
+    names = found.one.folder.name, found.other.folder.name
+    for which, name in zip("AB", names, strict=True):
+        click.echo(f"{which}  {name}")
+    differ = [*found.identity(), *found.settings()]
+    click.echo()
+    if differ:
+        show_table(("differs", "A", "B"), [(name, _said(one), _said(other)) for name, one, other in differ])
+    else:
+        click.echo("Script, settings, models, data, code, sessions and capital are the same.")
+    intervals = found.intervals()
+    rows = []
+    for name, one, other, apart in found.figures().iter_rows():
+        form = "{:.2f}" if name.endswith("ratio") or name == "beta" else "{:.2%}"
+        low, high = intervals.get(name, (None, None))
+        between = "" if low is None or high is None else f"{form.format(low)} to {form.format(high)}"
+        rows.append((name, form.format(one), form.format(other), form.format(apart), between))
+    click.echo(f"\n{len(found.sessions)} sessions, {found.sessions[0]} to {found.sessions[-1]}")
+    show_table(("", "A", "B", "A less B", "95 % interval"), rows)
+    low, high = intervals["mean difference"]
+    click.echo(f"\nThe mean daily difference is worth {low:.2%} to {high:.2%} a year; {_chance(low, high)}.")
+    parted = found.parted()
+    if parted is None:
+        click.echo("Their net values never part.")
+    else:
+        click.echo(f"Their net values part on {parted.session}: {parted.one:.8f} and {parted.other:.8f} of the start.")
+
+
+def _said(value: object) -> str:
+    text = f"{len(value)} models" if isinstance(value, list) else "none" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."
+
+
+def _chance(low: float, high: float) -> str:
+    return "0 lies inside: chance explains it" if low <= 0 <= high else "0 lies outside"
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", required=False, type=RUN)
+@click.option("-b", "--bundle", default="ashare", show_default=True)
+def reproduce(folder: Path | None, bundle: str) -> None:
+    """Run a finished run again, from the script and the settings its folder keeps; by default the newest one.
+
+    All tables must be equal to 1e-12, on the CPU. Other data or code are named first. The first figure that differs
+    ends it with exit code 4.
+    """
+    from engine import settings
+    from engine.cli.backtest import run, run_folder
+    from engine.host.registration import install
+    from engine.panels.bundle import open_bundle
+    from engine.report.opened import open_run
+    from engine.report.reproduce import Reproduction
+
+    found = open_run(run_folder(folder, settings.load().runs))
+    install()
+    again = Reproduction(found, bundle, open_bundle(bundle).panels.data_id)
+    for note in again.notes():
+        click.echo(f"Warning: {note}", err=True)
+    click.echo(again.check(lambda script, start, end, capital: run(script, start, end, bundle, capital)))
