@@ -50,7 +50,8 @@ def fsync_path(path: Path) -> None:
     """Flush a file's content or a folder's entries to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with named(path):
+            os.fsync(handle)
     finally:
         os.close(handle)
 

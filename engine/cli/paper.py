@@ -194,15 +194,16 @@ def status(name: str, as_json: bool) -> None:
 def tickets(name: str, suffix: bool) -> None:
     """Write the orders that wait as a CSV for a broker's client and a page to read, and show where."""
     from engine.broker.tickets import write_tickets
-    from engine.paper.account import TICKETS_FOLDER, Account
+    from engine.paper.account import TICKETS_FOLDER, Account, locked
     from engine.paper.by_hand import tickets_of
 
-    account = Account(_folder(name), reading=True)
-    waiting = tickets_of(account, account.now.sessions[-1]) if account.now.sessions else []
-    if not waiting:
-        click.echo(f"no order of {name} waits")
-        return
-    written = write_tickets(account.folder / TICKETS_FOLDER, waiting, suffix=suffix)
+    with locked(_folder(name)):  # a run writes them too, and sweeps what was half-written
+        account = Account(_folder(name), reading=True)
+        waiting = tickets_of(account, account.now.sessions[-1]) if account.now.sessions else []
+        if not waiting:
+            click.echo(f"no order of {name} waits")
+            return
+        written = write_tickets(account.folder / TICKETS_FOLDER, waiting, suffix=suffix)
     click.echo(f"{written.table}\n{written.page}")
 
 

@@ -151,8 +151,9 @@ def crowd(words: list[str], count: int) -> list[tuple[int, str, list[str]]]:
 
 
 def files(accounts: Path) -> dict[str, str]:
-    """Return every file of the accounts, as text, but for their locks."""
-    return {name: value.decode("latin-1") for name, value in content(accounts).items()}
+    """Return every file of the accounts, as text, but for their locks and for when a letter was last tried."""
+    found = content(accounts).items()
+    return {name: value.decode("latin-1") for name, value in found if not name.endswith("/outbox/state.json")}
 
 
 def points(kind: str, calls: list[str], start: int, step: int) -> Iterator[int]:

@@ -26,18 +26,18 @@ def require_told(point: dict) -> None:
     assert point["code"] == 7, point
 
 
-@pytest.mark.parametrize("kinds", [pytest.param(EVERY, marks=pytest.mark.slow), "full:1:23,broken:9:60,flush:4:23"])
+@pytest.mark.parametrize("kinds", [pytest.param(EVERY, marks=pytest.mark.slow), "full:1:60,broken:60:70,flush:4:45"])
 def test_a_run_on_a_failing_disk(made: Path, kinds: str) -> None:  # noqa: F811
     clean, *points = results(kinds)
     require_whole(clean["files"])
-    assert len(points) >= 6
+    assert len(points) >= 4
     for point in points:
         require_told(point)
         assert (point["looked"], point["wrote"], point["untouched"]) == (0, [], True), point
         assert (point["again"], point["same"]) == (0, True), point
 
 
-@pytest.mark.parametrize("kinds", [pytest.param(EVERY, marks=pytest.mark.slow), "full:1:3,broken:2:9,flush:1:4"])
+@pytest.mark.parametrize("kinds", [pytest.param(EVERY, marks=pytest.mark.slow), "full:1:4,broken:2:90,flush:1:90"])
 def test_a_halt_on_a_failing_disk(made: Path, kinds: str) -> None:  # noqa: F811
     """Whoever is told that it failed gives it again, and the account is halted, perhaps by two lines."""
     _, *points = results(kinds, "paper", "halt", "mine")

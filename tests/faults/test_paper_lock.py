@@ -39,7 +39,7 @@ def test_many_starts_at_the_same_moment(made: Path, count: int) -> None:  # noqa
 
 
 @pytest.mark.parametrize(
-    "words", [("run", "mine", "--no-sync", "--now", accounts.LAST), ("halt", "mine"), ("resume", "mine")]
+    "words", [(*RUN[1:2], "mine", *RUN[3:]), ("halt", "mine"), ("resume", "mine"), ("tickets", "mine")]
 )
 def test_a_held_lock_stops_all_who_write(made: Path, words: tuple[str, ...]) -> None:  # noqa: F811
     before = content(made)
