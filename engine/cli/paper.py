@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.cli.common import DAY, show_table
+from engine.cli.common import DAY, MOMENT, shanghai, show_table
 
 if TYPE_CHECKING:
     from engine.paper.account import Account
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FEW = 5
 """Missing sessions that are named one by one."""
-MOMENT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
 
 
 @click.group()
@@ -72,7 +71,7 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | Non
     from engine.paper import effects
     from engine.paper.account import Account, changed, halt_for_books, locked, require_agreeing_books
 
-    moment, last = _moment(now), dt.date.fromisoformat(until) if until else None
+    moment, last = shanghai(now), dt.date.fromisoformat(until) if until else None
     with locked(_folder(name)):
         account = Account(_folder(name))
         for key in changed(account):
@@ -83,7 +82,7 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | Non
         try:
             require_agreeing_books(account)
             if sync:
-                _sync(ctx, moment)
+                _sync(ctx, now)
             install()
             for entry in _sessions(ctx, account, bundle, moment, last):
                 effects.prepare(account, entry, account.settings)
@@ -92,7 +91,7 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | Non
         except AshareError as error:
             if isinstance(error, ProofFailed):
                 halt_for_books(account, error)
-            _send(account, effects.refusal(account, error, account.settings))
+            _send(account, effects.refusal(account, error, account.settings, moment.date()))
             raise
         _send(account)
     if not ran:
@@ -269,7 +268,7 @@ def check(name: str, now: dt.datetime | None) -> None:
     from engine.paper.cycle import missed
 
     account = Account(_folder(name), reading=True)
-    found = missed(account, _moment(now))
+    found = missed(account, shanghai(now))
     if not found:
         click.echo(f"{name}: no session is missing, the last was {account.now.last}")
         return
@@ -347,12 +346,6 @@ def _folder(name: str) -> Path:
     return folder_of(settings.load().accounts, name)
 
 
-def _moment(now: dt.datetime | None) -> dt.datetime:
-    from engine import clock
-
-    return clock.now() if now is None else now.replace(tzinfo=clock.SHANGHAI)
-
-
 def _sessions(
     ctx: click.Context, account: Account, bundle: str, now: dt.datetime, until: dt.date | None
 ) -> Iterator[dict[str, Any]]:
@@ -385,8 +378,8 @@ def _train(ctx: click.Context, name: str, bundle: str) -> None:
     ctx.invoke(train, **wanted, run=None, bundle=bundle)
 
 
-def _sync(ctx: click.Context, moment: dt.datetime) -> None:
+def _sync(ctx: click.Context, now: dt.datetime | None) -> None:
     """Run ``ashare data sync --build`` as the command does; the engine knows it by name only."""
     entry = next(iter(entry_points(group="ashare.commands", name="data")))
     group = entry.load()
-    ctx.invoke(group.commands["sync"], last=moment.date().isoformat(), and_build=True, label="", first=None)
+    ctx.invoke(group.commands["sync"], first=None, last=None, label="", and_build=True, now=now)

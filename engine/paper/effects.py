@@ -12,7 +12,6 @@ from pathlib import Path
 
 import polars as pl
 
-from engine import clock
 from engine.broker.tickets import write_tickets
 from engine.errors import AshareError
 from engine.paper import letters
@@ -68,10 +67,9 @@ def send(account: Account, settings: Settings, more: Sequence[Message] = ()) -> 
     return post(Outbox(account.folder / OUTBOX), more, settings).problems
 
 
-def refusal(account: Account, error: AshareError, settings: Settings) -> Message:
+def refusal(account: Account, error: AshareError, settings: Settings, today: dt.date) -> Message:
     """Return the letter about a run that was refused; the same refusal of the same day is one letter."""
-    today = clock.now().date().isoformat()
-    return letters.refusal(_envelope(account, today, settings), error.what, error.why, error.mend)
+    return letters.refusal(_envelope(account, today.isoformat(), settings), error.what, error.why, error.mend)
 
 
 def missed(account: Account, day: dt.date, settings: Settings) -> Message:
