@@ -265,7 +265,7 @@ def check(name: str, now: dt.datetime | None) -> None:
     """
     from engine.errors import StaleData
     from engine.paper.account import Account
-    from engine.paper.cycle import missed
+    from engine.paper.due import missed
 
     account = Account(_folder(name), reading=True)
     found = missed(account, shanghai(now))

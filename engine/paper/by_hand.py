@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine import calendar
 from engine.broker import reconcile
@@ -20,8 +20,10 @@ from engine.errors import BadInput, StaleData, UsageError
 from engine.host.audit import to_fen
 from engine.paper.account import Account
 from engine.paper.journal import Entry
-from engine.paper.step import Done
 from engine.types import Side
+
+if TYPE_CHECKING:
+    from engine.paper.step import Done
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ import polars as pl
 from engine.broker.tickets import write_tickets
 from engine.errors import AshareError
 from engine.paper import letters
-from engine.paper.account import TICKETS_FOLDER, Account
+from engine.paper.account import DECISIONS, TICKETS_FOLDER, Account
 from engine.paper.by_hand import tickets_of
 from engine.paper.channels import post, put
-from engine.paper.cycle import DECISIONS
 from engine.paper.journal import Entry
 from engine.paper.letters import Envelope, Message
 from engine.paper.outbox import Outbox

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -398,3 +400,19 @@ def test_a_script_that_could_not_be_carried_on(home: Path, does: str, what: str,
     assert said.line.startswith(what)
     assert words in said.line
     assert content(account) == before
+
+
+@pytest.mark.parametrize("words", [["list"], ["status", "mine"], ["check", "mine"], ["resume", "mine"]])
+def test_looking_at_an_account_is_quick(home: Path, words: list[str]) -> None:
+    """zipline, which takes seconds to load, is left alone."""
+    init()
+    code = f"""
+import sys
+from engine.cli.main import main
+try:
+    main(['paper', *{words!r}])
+finally:
+    print('zipline' in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "False", done.stderr
