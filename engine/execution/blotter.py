@@ -245,10 +245,11 @@ class AShareBlotter(SimulationBlotter):
             self.orders[one.order_id] = placed
             self._queue.append(one.order_id)
             placed.dt = one.changed
+            open_orders = self.open_orders[one.asset]  # of a cancelled order an empty list is left
             if one.cancelled:
                 placed.cancel()
             else:
-                self.open_orders[one.asset].append(placed)
+                open_orders.append(placed)
             self._cap = one.cap
             if one.capped:
                 self._capped.add(one.order_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -78,6 +78,10 @@ class Names:
         """Return the asset of a first code."""
         return self._finder.retrieve_asset(self.sid(code))
 
+    def fetch(self, codes: Iterable[str]) -> None:
+        """Read many assets at once: one after the other, each takes queries of its own."""
+        self._finder.retrieve_all([self.sid(code) for code in codes])
+
 
 def ledger_to_json(ledger: AShareLedger, names: Names) -> Json:
     """Write a ledger down: portfolio, positions, lots, what is owed and what will be paid."""
@@ -107,6 +111,7 @@ def restore_ledger(ledger: AShareLedger, value: Json, names: Names) -> None:
     with _checked("the ledger"):
         view = {name: _number(value["portfolio"][name]) for name in (*_AMOUNTS, "cash_flow")}
         start = _moment(value["start"])
+        names.fetch(one[0] for one in _list(value["positions"]))
         positions = [_position(one, names) for one in _list(value["positions"])]
         lots = {names.sid(code): [_lot(one) for one in _list(held)] for code, held in value["lots"].items()}
         owed = [(names.sid(_text(code)), _amount(amount)) for code, amount in _list(value["owed"])]
@@ -293,6 +298,7 @@ def orders_from_json(values: list[Json], names: Names) -> list[Waiting]:
         They are not what ``orders_to_json`` wrote.
     """
     with _checked("the orders"):
+        names.fetch(one["code"] for one in _list(values))
         orders = [_waiting(one, names) for one in _list(values)]
         if len({one.order_id for one in orders}) != len(orders):
             raise ValueError("two orders of one name")

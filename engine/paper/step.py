@@ -181,13 +181,13 @@ class PaperAlgorithm(AShareAlgorithm):
         state = self._past.state
         if state is None:
             return
+        restore_ledger(self.metrics_tracker.ledger, state["ledger"], self._names)
+        self.blotter.restore(orders_from_json(state["orders"], self._names))
         for name in [name for name in vars(self) if name not in self._own]:
             delattr(self, name)
         for name, value in self._memory.decode(state["context"]).items():
             setattr(self, name, value)
         self._recorded_vars.update(self._memory.decode(state["recorded"]))
-        self.blotter.restore(orders_from_json(state["orders"], self._names))
-        restore_ledger(self.metrics_tracker.ledger, state["ledger"], self._names)
         before = dt.date.fromisoformat(state["session"])
         self._diary.closes.append((before, state["ledger"]["portfolio"]["cash"], state["net_value"]))
         self._worth_before = state["net_value"] + _coming(self.metrics_tracker.ledger)

@@ -11,14 +11,18 @@ import datetime as dt
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import polars as pl
 import pytest
 
+from bundles.demo.market import Spec, write_market
 from bundles.importer import import_folder
 from bundles.lake import Lake
 from engine import settings
@@ -31,7 +35,8 @@ from engine.panels.reader import Panels
 from engine.paper.memory import Memory
 from engine.paper.snapshot import _prices, restore_ledger
 from engine.portfolio.book import Book
-from engine.prove.parity import Parity, Run, Tables, first_difference, paper_tables, scratch_home
+from engine.prove.parity import KEYS, Parity, Run, Tables, first_difference, paper_tables, scratch_home
+from tests.conftest import DEMO_SETTINGS
 from tests.markets import Market, days_between
 
 STRATEGIES = Path(__file__).parents[2] / "strategies"
@@ -342,7 +347,7 @@ import pandas as pd
 from zipline.api import (
     attach_pipeline, date_rules, get_datetime, get_environment, get_open_orders, order, order_target_percent,
     pipeline_output, record, schedule_function, set_asset_restrictions, set_long_only, set_max_order_count,
-    set_min_leverage, symbol,
+    set_benchmark, set_min_leverage, symbol,
 )
 from zipline.finance.asset_restrictions import StaticRestrictions
 from zipline.pipeline import Pipeline
@@ -353,6 +358,7 @@ def initialize(context):
     context.log, context.count = [], 0
     context.begun = f"{context.datetime} {context.portfolio!r}"
     context.stock = symbol("600004.SH")
+    set_benchmark(symbol("600001.SH"))
     np.random.seed(5)
     random.seed(6)
     set_long_only(on_error="log")
@@ -405,6 +411,46 @@ def test_a_script_sees_the_same(busy: Path, tmp_path: Path) -> None:
     """Everything zipline shows a script, in the morning and at the close; only the end of the run cannot be known."""
     twins = Twins(script(tmp_path, SEES), DAYS[1:])
     twins.require_equal(lines=700)
+
+
+# the comparison itself
+
+DAY = dt.date(2018, 3, 5)
+
+
+def one_session(**tables: list[tuple[str, int, float | None]]) -> Tables:
+    """Return tables with a key, a whole number and a price; those that are not named are empty."""
+    schema = {"order_id": pl.String, "filled": pl.Int64, "price": pl.Float64}
+    return {
+        name: pl.DataFrame(tables.get(name, []), schema={**dict.fromkeys(keys, pl.String), **schema}, orient="row")
+        if name in ("orders", "placed")
+        else pl.DataFrame(schema=dict.fromkeys(keys, pl.String))
+        for name, keys in KEYS.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("paper", "expected"),
+    [
+        ([("a", 1, math.nan), ("b", 2, 0.3)], None),  # no price is no price
+        ([("a", 1, math.nan), ("b", 3, 0.4)], "b: filled is 2 in the backtest, 3 on paper"),
+        ([("a", 1, math.nan), ("b", 2, 0.1 + 0.2)], "b: price is 0.3 in the backtest, 0.30000000000000004 on paper"),
+        ([("a", 1, 5.0), ("b", 3, 0.3)], "a: price is nan in the backtest, 5.0 on paper"),
+        ([("a", 1, math.nan)], "row 2: order_id is b in the backtest, not there on paper"),
+        ([("a", 1, math.nan), ("c", 2, 0.3)], "row 2: order_id is b in the backtest, c on paper"),
+        (
+            [("a", 1, math.nan), ("b", 2, 0.3), ("c", 1, 1.0)],
+            "row 3: order_id is not there in the backtest, c on paper",
+        ),
+    ],
+)
+def test_the_first_value_is_named(paper: list[tuple[str, int, float | None]], expected: str | None) -> None:
+    rows = [("a", 1, math.nan), ("b", 2, 0.3)]
+    found = first_difference(DAY, one_session(orders=rows), one_session(orders=paper, placed=rows[:0]))
+    assert (found and str(found)) == (expected and f"orders {expected}")
+    later = one_session(orders=rows, placed=[("x", 1, 1.0)])
+    if expected is None:
+        assert str(first_difference(DAY, later, one_session(orders=rows))).startswith("placed row 1")
 
 
 # what no session after could have, or could not find again
@@ -631,3 +677,186 @@ def test_a_strategy_without_models_is_left_out_or_refused(
     *lines, skipped, _ = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in lines[1:]] == ["equal", "equal", "skipped"]
     assert skipped.startswith("momentum_dnn.py was skipped: no model for 2018-03-2")
+
+
+# the product on the demo market
+
+TIGHT = {
+    "SELECTION__CAP": "0.08",
+    "RISK__STOP": "0.03",
+    "RISK__DRAWDOWN_ON": "0.015",
+    "RISK__DRAWDOWN_OFF": "0.005",
+    "BLACKLIST__WRONG": "2",
+    "REPORT__TEARSHEET": "false",
+}
+"""Thresholds that the small market crosses often."""
+
+
+def train(first: str, last: str) -> None:
+    """Train the models of some months."""
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--start", first, "--end", last, "--jobs", "1"])
+    assert not ended.value.code
+
+
+def proved(capsys: pytest.CaptureFixture[str], sessions: int, end: str, first_month: str) -> dict[str, Any]:
+    """Train what the sessions need, run the command with what it has by default, and return its certificate."""
+    train(first_month, end[:7])
+    capsys.readouterr()
+    assert command("--sessions", str(sessions), "--end", end, "--json") == 0
+    said: dict[str, Any] = json.loads(capsys.readouterr().out)
+    print(json.dumps(said))
+    assert [one["strategy"] for one in said["strategies"]] == ["equal_weight.py", "momentum.py", "momentum_dnn.py"]
+    assert {(one["verdict"], one["sessions"]) for one in said["strategies"]} == {("equal", sessions)}
+    assert all(one["fills"] > 20 for one in said["strategies"])
+    flagship = said["strategies"][2]["rows"]
+    assert all(flagship[table] for table in ("orders", "positions", "scores", "ic", "events", "decisions"))
+    return said
+
+
+def test_the_product_does_on_paper_what_its_backtests_do(
+    demo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in TIGHT.items():
+        monkeypatch.setenv(f"ASHARE_{name}", value)
+    said = proved(capsys, 60, "2019-08-26", "2019-06")
+    assert all(one["rows"]["actions"] for one in said["strategies"])
+    assert sum(sum(one["values"].values()) for one in said["strategies"]) > 30_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_year_on_the_demo_market(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    home.mkdir()
+    (home / "ashare.toml").write_text(DEMO_SETTINGS, "utf-8")
+    write_market(Spec(stocks=60, first="2016-01-04", last="2019-12-31", seed=seed), tmp_path / "market")
+    ingest_folder(tmp_path / "market", "20200102")
+    for name, value in {**TIGHT, "RISK__STOP": "0.08"}.items():
+        monkeypatch.setenv(f"ASHARE_{name}", value)
+    proved(capsys, 250, "2019-12-31", "2018-12")
+
+
+def write_known(market: Path, folder: Path, until: str) -> Path:
+    """Write what is known of a demo market at the close of a day."""
+    days = {
+        "income": "f_ann_date",
+        "balancesheet": "f_ann_date",
+        "namechange": "start_date",
+        "stock_basic": "list_date",
+    }
+    days |= {"dividend": "imp_ann_date", "trade_cal": ""}
+    for path in market.glob("*/*.parquet"):
+        rows, by = pl.read_parquet(path), days.get(path.stem, "trade_date")
+        if by:
+            rows = rows.filter(pl.col(by).is_null() | (pl.col(by) <= until))
+        if path.stem == "stock_basic":
+            gone = pl.col("delist_date") <= until
+            rows = rows.with_columns(
+                pl.when(gone).then("list_status").otherwise(pl.lit("L")).alias("list_status"),
+                pl.when(gone).then("delist_date").otherwise(None).alias("delist_date"),
+            )
+        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+        rows.write_parquet(folder / path.parent.name / path.name)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_flagship_where_the_data_came_day_by_day(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two models, trained before their months began; reports of the third quarter are announced meanwhile."""
+    home.mkdir()
+    (home / "ashare.toml").write_text(DEMO_SETTINGS, "utf-8")
+    for name, value in TIGHT.items():
+        monkeypatch.setenv(f"ASHARE_{name}", value)
+    market, days = tmp_path / "market", days_between("20191016", "20191113")
+    write_market(Spec(stocks=60, first="2017-01-03", last="2019-12-31"), market)
+    last = days_between("20190901", "20191015")[-1]
+    ingest_folder(write_known(market, tmp_path / "before", last), last)
+    train("2019-09", "2019-10")
+    grown = iter(days)
+
+    def grow() -> Bundle:
+        day = next(grown)
+        if day[:6] == "201911" and not trained:
+            trained.append(day)
+            train("2019-11", "2019-11")
+        ingest_folder(write_known(market, tmp_path / day, day), day)
+        return open_bundle()
+
+    trained: list[str] = []
+    twins = Twins(STRATEGIES / "momentum_dnn.py", days, grow, capital=1e7)
+    assert twins.difference is None
+    assert len({entry["data_id"] for entry in twins.entries}) == len(days)
+    assert len({model for entry in twins.entries for model in entry["models"]}) == 2
+    assert all(twins.rows(table) for table in ("orders", "positions", "scores", "ic", "events", "decisions"))
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_a_year_of_the_real_market(
+    real_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASHARE_MODEL__EPOCHS", "2")
+    monkeypatch.setenv("ASHARE_MODEL__SAMPLE_EVERY", "5")
+    proved(capsys, 250, "2018-12-28", "2017-12")
+
+
+# the same journal, to the byte (R8)
+
+COMBINATIONS = [
+    ("0", "UTC", "1"),
+    ("1", "America/New_York", "2"),
+    *(
+        (seed, zone, threads)
+        for seed in "01"
+        for zone in ("UTC", "America/New_York", "Asia/Shanghai")
+        for threads in "12"
+    ),
+]
+"""Hash seed, time zone, threads."""
+
+
+def journal_of(demo: Path, folder: Path, script: str, days: Sequence[str], how: tuple[str, str, str]) -> bytes:
+    """Return the journal of an account that ran, each stretch of sessions in processes of its own."""
+    folder.mkdir()
+    for path in demo.iterdir():
+        if path.name not in ("runs", "paper"):
+            (folder / path.name).symlink_to(path.resolve())
+    seed, zone, threads = how
+    variables = {"PYTHONHASHSEED": seed, "TZ": zone, "OMP_NUM_THREADS": threads, "POLARS_MAX_THREADS": threads}
+    environment = {**os.environ, "ASHARE_HOME": str(folder), "ZIPLINE_ROOT": str(folder / "zipline"), **variables}
+    ashare = Path(sys.executable).with_name("ashare")
+    for words in (
+        ["init", "one", "-f", str(STRATEGIES / script), "--first", days[0], "--capital", "5000000"],
+        *(["run", "one", "--no-sync", "--until", day] for day in days[1:]),
+    ):
+        line = [ashare, "paper", *words]
+        done = subprocess.run(line, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return (folder / "paper" / "one" / "journal.jsonl").read_bytes()
+
+
+def test_the_journal_is_the_same_to_the_byte(demo: Path, tmp_path: Path) -> None:
+    """In one process, and in two with another hash seed, time zone and number of threads."""
+    once = journal_of(demo, tmp_path / "once", "momentum.py", ["2019-09-02", "2019-09-10"], COMBINATIONS[0])
+    days = ["2019-09-02", "2019-09-05", "2019-09-10"]
+    twice = journal_of(demo, tmp_path / "twice", "momentum.py", days, COMBINATIONS[1])
+    assert once == twice
+    lines = [json.loads(line) for line in once.splitlines()]
+    assert [line["kind"] for line in lines] == ["created", *["session"] * 7]
+    assert sum(len(line["settled"]) for line in lines[1:]) > 10
+
+
+@pytest.mark.slow
+def test_the_flagships_journal_is_the_same_to_the_byte(demo: Path, tmp_path: Path) -> None:
+    train("2019-09", "2019-09")
+    days = ["2019-09-02", "2019-09-17"]
+    found = [
+        journal_of(demo, tmp_path / f"{number}", "momentum_dnn.py", days, how)
+        for number, how in enumerate(COMBINATIONS[2:])
+    ]
+    assert len(found) == 12
+    assert len(set(found)) == 1

@@ -63,18 +63,31 @@ LINES = {
     "models export": "models export 2018-04-12345678 --out model.pt2",
     "models evaluate": "models evaluate --start 2018-04 --end 2018-04",
     "report": "report",
+    "compare": "compare {run} {run}",
+    "reproduce": "reproduce {run}",
     "why": "why 600000.SH 2018-04-02",
     "audit-design": "audit-design -s 2018-03-05 -e 2018-03-09 -f mine.py",
     "prove rules": "prove rules --out rules.csv",
     "prove lookahead": "prove lookahead --dates 2018-04-02 --kinds dropped --no-models",
     "prove warmup": "prove warmup --count 1",
+    "prove parity": "prove parity --strategy mine.py --sessions 2",
     "rules": "rules 600000.SH 2018-04-02",
+    "paper init": "paper init mine -f mine.py --first 2018-04-24",
+    "paper run": "paper run mine --no-sync",
+    "paper status": "paper status mine",
+    "paper list": "paper list",
+    "paper halt": "paper halt mine --why holiday",
+    "paper resume": "paper resume mine",
+    "paper check": "paper check mine",
+    "paper serve": "",
+    "paper tickets": "paper tickets mine",
+    "paper fills": "paper fills mine --none",
     "messages list": "messages list",
     "messages test": "messages test",
     "demo": "",
     "demo-server": "",
 }
-"""How each command is tried; the two without a line are tried as processes."""
+"""How each command is tried; those without a line are tried as processes."""
 
 
 TOO_SHORT = (
@@ -82,6 +95,8 @@ TOO_SHORT = (
     *("models show", "models promote", "models rollback", "models export"),
 )
 """Commands that two months are too short for."""
+REFUSED = ("paper fills",)
+"""Commands that the account that is tried has no use for."""
 
 
 def found_in(text: str) -> list[str]:
@@ -178,9 +193,10 @@ def test_every_command_keeps_the_token_to_itself(say, home, tmp_path, market, mo
         codes = {}
         for name in dict.fromkeys(["init", "data sync", "data build", *LINES]):
             if LINES[name]:
-                codes[name], said = say(LINES[name].format(market=market))
+                run = next(home.glob("runs/*/manifest.json"), home / "none").parent
+                codes[name], said = say(LINES[name].format(market=market, run=run))
                 require_unseen(said)
-                assert not codes[name] or name in TOO_SHORT, (name, said)
+                assert not codes[name] or name in (*TOO_SHORT, *REFUSED), (name, said)
         assert server.asked
     served = {name for name, code in codes.items() if code == 0}
     assert served >= {
@@ -191,6 +207,7 @@ def test_every_command_keeps_the_token_to_itself(say, home, tmp_path, market, mo
         "factor export",
         "data verify",
         "data quarantine",
+        "paper run",
     }
     assert list(home.glob("runs/*/manifest.json"))
     assert require_unseen("", tmp_path) > 50
@@ -201,7 +218,7 @@ def test_no_command_in_an_empty_home_shows_the_token(say, tmp_path, line, monkey
     monkeypatch.setenv("ASHARE_TUSHARE__BASE_URL", "http://127.0.0.1:9")
     Path("mine.py").write_text(SCRIPT)
     for debug in ("", "--debug "):
-        require_unseen(say(debug + line.format(market=tmp_path / "none"))[1])
+        require_unseen(say(debug + line.format(market=tmp_path / "none", run=tmp_path / "none"))[1])
     require_unseen("", tmp_path)
 
 

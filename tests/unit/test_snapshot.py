@@ -34,7 +34,10 @@ def names_of(codes: list[str]) -> Names:
     """Return the names of a bundle whose stocks are numbered in this order."""
     assets = [Equity(sid, EXCHANGE, symbol=code) for sid, code in enumerate(codes)]
     panels = SimpleNamespace(assets=[SimpleNamespace(first_code=code) for code in codes])
-    return Names(panels, SimpleNamespace(retrieve_asset=assets.__getitem__))
+    return Names(
+        panels,
+        SimpleNamespace(retrieve_asset=assets.__getitem__, retrieve_all=lambda sids: [assets[sid] for sid in sids]),
+    )
 
 
 NAMES, LATER = names_of(CODES), names_of(["000000.SZ", *reversed(CODES)])
