@@ -80,7 +80,7 @@ def evening(at: int, *more: str) -> accounts.Said:
 def test_what_a_person_sees_of_the_first_days(home: Path) -> None:
     """2,000 A at the open of 10.10 cost 20,200.00, 5.05 and 0.40; 1,000 B at 20.30 cost 20,300.00, 5.08 and 0.41."""
     init()
-    assert say("paper", "list").out.splitlines()[1].split() == ["mine", "script.py", "None", "100,000.00", "-"]
+    assert say("paper", "list").out.splitlines()[1].split() == ["mine", "script.py", "-", "100,000.00", "-"]
     said = evening(0)
     assert said.out == (
         "2018-03-05  net value 100,000.00, cash 100,000.00, 0 of 0 orders filled, 2 for the next session\n"
@@ -105,7 +105,8 @@ def test_what_a_person_sees_of_the_first_days(home: Path) -> None:
         "order after 2018-03-06  side  shares",
         "600000.SH               sell   1,000",
     ]
-    assert evening(1).out == "nothing is due: the last session was 2018-03-06\n"
+    nothing = "nothing is due: the last session was 2018-03-06, the next is due on 2018-03-07 at 18:00\n"
+    assert evening(1).out == nothing
 
 
 def test_halt_and_resume(home: Path) -> None:
@@ -416,3 +417,11 @@ finally:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "False", done.stderr
+
+
+def test_an_account_that_begins_later(home: Path) -> None:
+    Path("script.py").write_text(BUYS)
+    say("paper", "init", "mine", "-f", "script.py", "--first", "2018-03-15")
+    assert run().out == "nothing is due: the account begins on 2018-03-15\n"
+    assert "last        -\n" in say("paper", "status", "mine").out
+    assert status()["last"] is None
