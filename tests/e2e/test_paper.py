@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from bundles.demo.server import LocalTushare
 from engine import clock
 from engine.host.audit import Audit
 from tests import accounts
 from tests.accounts import SESSIONS, A, B, content, entries, folder, run, say, status, two_weeks
 from tests.conftest import ingest
 from tests.receivers import Robot
+from tests.vendor import FREE, TOKEN, a_quarter
 
 BUYS = """
 from zipline.api import get_datetime, order, symbol
@@ -148,6 +151,41 @@ def test_an_account_nobody_made(home: Path, command: str) -> None:
     assert said.line.startswith("there is no paper account nobody: ")
     assert said.line.endswith("Make one with `ashare paper init NAME -f STRATEGY`.")
     assert not folder("nobody").exists()
+
+
+def test_each_evening_begins_with_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the data of a day are due nobody asks for them, whatever the hour; the vendor has them at noon already."""
+
+    def at(moment: str, *words: str) -> accounts.Said:
+        now = dt.datetime.fromisoformat(moment).replace(tzinfo=clock.SHANGHAI)
+        monkeypatch.setattr(clock, "now", lambda: now)
+        return say(*words)
+
+    for name in [name for name in os.environ if name.startswith("ASHARE_")]:
+        monkeypatch.delenv(name)
+    vendor = LocalTushare(a_quarter(tmp_path / "vendor", "20180424"), TOKEN, terms=FREE, calls_per_minute=100_000)
+    own = {"HOME": str(tmp_path / "home"), "TUSHARE_TOKEN": TOKEN, "TUSHARE__BASE_URL": vendor.url}
+    own |= {"TUSHARE__ANSWERS": "1", "TUSHARE__POINTS": "5000", "TUSHARE__CALLS_PER_MINUTE": "100000"}
+    for name, value in own.items():
+        monkeypatch.setenv(f"ASHARE_{name}", value)
+    monkeypatch.setenv("ZIPLINE_ROOT", str(tmp_path / "zipline"))
+    monkeypatch.chdir(tmp_path)
+    Path("script.py").write_text("def initialize(context): pass\n")
+    with vendor:
+        assert at("2018-04-20T18:00", "data", "sync", "--from", "2018-03-01", "--build").code == 0
+        at("2018-04-20T19:00", "paper", "init", "mine", "-f", "script.py", "--first", "2018-04-23")
+        ran = []
+        for moment in ("2018-04-23T17:59", "2018-04-23T18:00", "2018-04-24T09:00", "2018-04-24T18:00"):
+            said = at(moment, "paper", "run", "mine")
+            assert said.code == 0, said.err
+            newest = max(str(asked.get("trade_date", "")) for _, asked in vendor.asked)
+            ran.append((newest, said.out.splitlines()[-1].partition("  ")[0]))
+    assert ran == [
+        ("20180420", "nothing is due: the account begins on 2018-04-23"),
+        ("20180423", "2018-04-23"),
+        ("20180423", "nothing is due: the last session was 2018-04-23, the next is due on 2018-04-24 at 18:00"),
+        ("20180424", "2018-04-24"),
+    ]
 
 
 # --- traded by hand -----------------------------------------------------------------------------------------------
