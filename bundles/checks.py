@@ -1033,10 +1033,10 @@ def require_coverage(tables: Tables, context: Context, found: pl.DataFrame, cove
         Less is there, of some endpoint on some day; the first is named.
     """
     if coverage:
-        _refuse(under(shortfalls(tables, context, found), coverage), context)
+        _refuse(under(shortfalls(tables, context, found), coverage), context, found)
 
 
-def _refuse(short: pl.DataFrame, context: Context) -> None:
+def _refuse(short: pl.DataFrame, context: Context, found: pl.DataFrame) -> None:
     for row in short.head(1).iter_rows(named=True):
         endpoint, day = row["endpoint"], row["trade_date"]
         dates = f" --from {day} --to {day}" if day else ""
@@ -1044,9 +1044,14 @@ def _refuse(short: pl.DataFrame, context: Context) -> None:
         complete = (
             f"Complete {endpoint} in the folder you import, and import it again; data.coverage = 0 takes it as it is."
         )
+        of_it = found.filter(pl.col("holds_back") & (pl.col("endpoint") == endpoint)).filter(
+            pl.col("trade_date").eq_missing(pl.lit(day, pl.Date))
+        )
+        why = "".join(f" ({check})" for check in of_it["check"].mode().sort().head(1))
+        first = ", ".join(row["codes"])
         raise DataNotFit(
             f"{endpoint} of {day} is incomplete" if day else f"{endpoint} is incomplete",
-            f"{row['lacking']:,} of {row['expected']:,} rows are missing or held back, first {', '.join(row['codes'])}",
+            f"{row['lacking']:,} of {row['expected']:,} rows are missing or held back{why}, first {first}",
             again if endpoint in context.synced else complete,
         )
 
@@ -1149,7 +1154,7 @@ def require_true(lake: Lake, version: Version, found: pl.DataFrame, stopped: pl.
     DataNotFit
         There is such a row or day; the first is named.
     """
-    _refuse(stopped, Context.of(lake, version, ()))
+    _refuse(stopped, Context.of(lake, version, ()), found)
     for row in found.filter("holds_back").head(1).iter_rows(named=True):
         where = " ".join(str(row[name]) for name in ("ts_code", "trade_date") if row[name] is not None)
         count = int(found["holds_back"].sum())
@@ -1184,7 +1189,8 @@ def require_covered_lake(lake: Lake, version: Version, coverage: float, after: d
         tables = {name: _keys(lake, version, name, sessions) for name in COVERED if name in version.parts}
         context = Context.of(lake, version, sessions, before=pl.DataFrame(schema=_BEFORE))
         scene = Scene(tables, context)
-        _refuse(under(_shortfalls(scene, _found(scene, [MISSING])), coverage), context)
+        found = _found(scene, [MISSING])
+        _refuse(under(_shortfalls(scene, found), coverage), context, found)
 
 
 _KEYS = {"daily": ("vol",), "suspend_d": ("suspend_type", "suspend_timing")}

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from engine.cli.common import DAY, show_table
+from engine.cli.common import DAY, MOMENT, shanghai, show_table
 from engine.prove.kinds import Kind
 
 if TYPE_CHECKING:
@@ -190,7 +190,10 @@ def quarantine(as_json: bool) -> None:
 @click.option("--to", "last", type=DAY, help="Last day asked for.")
 @click.option("--label", default="", help="What the data are, if that must be said wherever they are shown.")
 @click.option("--build", "and_build", is_flag=True, help="Build the bundle afterwards, in the same process.")
-def sync(first: str | None, last: str | None, label: str, and_build: bool) -> None:
+@click.option(
+    "--now", type=MOMENT, help="Pretend it is this moment (YYYY-MM-DDTHH:MM, Shanghai): for trials on old data."
+)
+def sync(first: str | None, last: str | None, label: str, and_build: bool, now: dt.datetime | None) -> None:
     """Bring the lake up to date from Tushare.
 
     Without dates: what came since the last sync, and the sessions before it once more. A sync that was interrupted
@@ -201,7 +204,7 @@ def sync(first: str | None, last: str | None, label: str, and_build: bool) -> No
     from bundles.sync.run import sync as run
     from bundles.sync.show import Display, summary
     from bundles.tushare.client import Client
-    from engine import clock, settings
+    from engine import settings
 
     gc.freeze()  # what was imported stays: the collector need not go through it with every reply
     values = settings.load()
@@ -209,7 +212,7 @@ def sync(first: str | None, last: str | None, label: str, and_build: bool) -> No
     wish = Wish(start, end, label)
     _warn_of_plain_http(values.tushare.base_url)
     with Display() as display, Client.from_settings(values, on_wait=display.waits) as client:
-        done = run(Lake(values.lake), client, values, clock.now(), wish, display.step)
+        done = run(Lake(values.lake), client, values, shanghai(now), wish, display.step)
     for line in summary(done):
         click.echo(line)
     if not and_build:

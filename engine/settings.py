@@ -261,8 +261,8 @@ class ExecutionSettings(Section):
 class PaperSettings(Section):
     """Paper trading (SPEC 11)."""
 
-    ready: dt.time = dt.time(17, 30)
-    """When the vendor's tables of a session are expected, Shanghai time; before it nobody waits for them."""
+    ready: dt.time = dt.time(18)
+    """When the vendor's tables of a session are expected, Shanghai time; nobody asks for them before it."""
     retry: int = Field(10, ge=1)
     """Minutes from a run that was refused to the next try of ``ashare paper serve``."""
     grace: int = Field(180, ge=0)

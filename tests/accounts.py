@@ -19,7 +19,7 @@ DAYS = days_between("20180305", "20180314")
 """Monday to the Wednesday after: eight sessions."""
 SESSIONS = [f"{day[:4]}-{day[4:6]}-{day[6:]}" for day in DAYS]
 LAST = "2018-03-14T18:00"
-"""Half an hour after the vendor's data of the last session are ready."""
+"""When the vendor's data of the last session are ready."""
 A, B, C = "600000.SH", "000001.SZ", "600004.SH"
 NAME = "mine"
 

@@ -21,9 +21,6 @@ from engine import calendar
 from engine.errors import DataNotFit, UsageError
 from engine.settings import Settings
 
-READY = dt.time(18)
-"""Shanghai time after which the day's rows are there."""
-
 
 @dataclass(frozen=True)
 class Wish:
@@ -59,7 +56,7 @@ def sync(
     client : Client
         Who asks.
     settings : Settings
-        Sections ``tushare`` and ``data``.
+        Sections ``tushare`` and ``data``; when a day's rows are there (``paper.ready``).
     now : datetime
         The time, Shanghai.
     wish : Wish
@@ -121,14 +118,14 @@ def span_of(base: Version, settings: Settings, now: dt.datetime, wish: Wish) -> 
     UsageError
         The days asked for lie in the future, or one after the other is no stretch.
     """
-    today = now.date()
-    ready = today if now.time() >= READY else today - dt.timedelta(1)
+    today, at = now.date(), settings.paper.ready
+    ready = today if now.time() >= at else today - dt.timedelta(1)
     sessions = _sessions(dt.date(1990, 1, 1), ready)
     newest = sessions[-1]
     if wish.last is not None and wish.last > ready:
         raise UsageError(
             f"--to {wish.last} cannot be had yet",
-            f"the newest session with all its data is {newest} (a day's are there at {READY:%H:%M}, Shanghai)",
+            f"the newest session with all its data is {newest} (a day's are there at {at:%H:%M}, Shanghai)",
             "Leave --to away.",
         )
     covered = base.covered.get("daily")

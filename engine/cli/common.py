@@ -29,6 +29,14 @@ class Day(click.ParamType):
 
 
 DAY = Day()
+MOMENT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
+
+
+def shanghai(moment: dt.datetime | None) -> dt.datetime:
+    """Return a moment that is pretended, in Shanghai, or the present one."""
+    from engine import clock
+
+    return clock.now() if moment is None else moment.replace(tzinfo=clock.SHANGHAI)
 
 
 def in_order(start: str, end: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.cli.common import DAY, show_table
+from engine.cli.common import DAY, MOMENT, shanghai, show_table
 
 if TYPE_CHECKING:
     from engine.paper.account import Account
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FEW = 5
-"""Missing sessions that are named one by one."""
-MOMENT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
+"""Missing sessions, and repairs, that are named one by one."""
 
 
 @click.group()
@@ -72,31 +71,53 @@ def run(ctx: click.Context, name: str, sync: bool, bundle: str, until: str | Non
     from engine.paper import effects
     from engine.paper.account import Account, changed, halt_for_books, locked, require_agreeing_books
 
-    moment, last = _moment(now), dt.date.fromisoformat(until) if until else None
+    moment, last = shanghai(now), dt.date.fromisoformat(until) if until else None
     with locked(_folder(name)):
         account = Account(_folder(name))
         for key in changed(account):
             click.echo(f"setting {key} was changed since; the account keeps its own", err=True)
         for entry in account.now.sessions[-1:]:
             effects.prepare(account, entry, account.settings)  # the process that ran it may have died before
-        ran = 0
+        ran, known = 0, len(account.journal.entries)
         try:
             require_agreeing_books(account)
             if sync:
-                _sync(ctx, moment)
+                _sync(ctx, now)
             install()
             for entry in _sessions(ctx, account, bundle, moment, last):
                 effects.prepare(account, entry, account.settings)
-                ran += 1
+                for line in _repairs(account, known):
+                    click.echo(line, err=True)
+                ran, known = ran + 1, len(account.journal.entries)
                 click.echo(_line(entry))
         except AshareError as error:
             if isinstance(error, ProofFailed):
                 halt_for_books(account, error)
-            _send(account, effects.refusal(account, error, account.settings))
+            _send(account, effects.refusal(account, error, account.settings, moment.date()))
             raise
         _send(account)
     if not ran:
-        click.echo(f"nothing is due: the last session was {account.now.last}")
+        click.echo(_nothing(account))
+
+
+def _repairs(account: Account, known: int) -> list[str]:
+    """Return what the vendor has corrected since, by the lines of the journal after those that were known."""
+    later = account.journal.entries[known:]
+    found = [line for entry in later if entry["kind"] == "repaired" for line in entry["found"]]
+    more = [f"and {len(found) - FEW} more, in the journal"] if len(found) > FEW else []
+    return [f"corrected since, what was booked stands: {line}" for line in found[:FEW]] + more
+
+
+def _nothing(account: Account) -> str:
+    """Say that nothing is due, and what is next."""
+    from engine import calendar
+
+    last, ready = account.now.last, account.settings.paper.ready
+    if last is None:
+        return f"nothing is due: the account begins on {account.now.created['first']}"
+    after = calendar.next_session(last)
+    more = f", the next is due on {after} at {ready:%H:%M}" if after else ""
+    return f"nothing is due: the last session was {last}{more}"
 
 
 def _send(account: Account, *more: Message) -> None:
@@ -178,7 +199,7 @@ def status(name: str, as_json: bool) -> None:
         click.echo(json.dumps(found, ensure_ascii=False))
         return
     for key in ("account", "strategy", "capital", "sessions", "last", "net value", "cash"):
-        click.echo(f"{key:<12}{found[key]}")
+        click.echo(f"{key:<12}{'-' if found[key] is None else found[key]}")
     for halt in found["halts"]:
         click.echo(f"halted      {halt['what']}: {halt['why']} ({halt['cause']})")
     if found["holdings"]:
@@ -249,7 +270,7 @@ def list_() -> None:
             damaged.append(error)
             continue
         halted = ", ".join(halt["what"] for halt in found["halts"]) or "-"
-        rows.append((found["account"], found["strategy"], str(found["last"]), found["net value"], halted))
+        rows.append((found["account"], found["strategy"], found["last"] or "-", found["net value"], halted))
     show_table(("account", "strategy", "last session", "net value", "halted"), rows)
     for other in damaged[:-1]:
         other.show()
@@ -267,10 +288,10 @@ def check(name: str, now: dt.datetime | None) -> None:
     """
     from engine.errors import StaleData
     from engine.paper.account import Account
-    from engine.paper.cycle import missed
+    from engine.paper.due import missed
 
     account = Account(_folder(name), reading=True)
-    found = missed(account, _moment(now))
+    found = missed(account, shanghai(now))
     if not found:
         click.echo(f"{name}: no session is missing, the last was {account.now.last}")
         return
@@ -317,7 +338,7 @@ def _status(account: Account) -> dict[str, Any]:
         "strategy": now.created["strategy"],
         "capital": f"{now.created['capital'] / 100:,.2f}",
         "sessions": len(entries),
-        "last": last and last["session"],
+        "last": last["session"] if last else None,
         "net value": f"{(last['net_value'] if last else now.created['capital']) / 100:,.2f}",
         "cash": f"{now.book.cash / 100:,.2f}",
         "halts": [{"what": halt.what, "cause": halt.cause, "why": halt.why} for halt in now.halts],
@@ -346,12 +367,6 @@ def _folder(name: str) -> Path:
     from engine.paper.account import folder_of
 
     return folder_of(settings.load().accounts, name)
-
-
-def _moment(now: dt.datetime | None) -> dt.datetime:
-    from engine import clock
-
-    return clock.now() if now is None else now.replace(tzinfo=clock.SHANGHAI)
 
 
 def _sessions(
@@ -386,8 +401,8 @@ def _train(ctx: click.Context, name: str, bundle: str) -> None:
     ctx.invoke(train, **wanted, run=None, bundle=bundle)
 
 
-def _sync(ctx: click.Context, moment: dt.datetime) -> None:
+def _sync(ctx: click.Context, now: dt.datetime | None) -> None:
     """Run ``ashare data sync --build`` as the command does; the engine knows it by name only."""
     entry = next(iter(entry_points(group="ashare.commands", name="data")))
     group = entry.load()
-    ctx.invoke(group.commands["sync"], last=moment.date().isoformat(), and_build=True, label="", first=None)
+    ctx.invoke(group.commands["sync"], first=None, last=None, label="", and_build=True, now=now)

@@ -29,13 +29,14 @@ from engine import settings as settings_module
 from engine.errors import Damaged, Halted, NoAccount, ProofFailed, SettingsError, UsageError
 from engine.files import read_json, sha256_of, whole_folder, write_bytes
 from engine.paper.facts import event_from_json
+from engine.paper.halts import Halt
 from engine.paper.journal import FILE, Entry, Journal
-from engine.paper.step import Halt
 from engine.portfolio.book import Book, BookError, Deposit
 from engine.settings import Settings
 from engine.types import Side
 
 SCRIPT, STATE, SESSIONS, LOCK = "strategy.py", "state.json", "sessions", ".lock"
+SCORES, DECISIONS = "scores.parquet", "decisions.parquet"
 TICKETS_FOLDER = "tickets"
 SECTIONS = (
     *("data", "universe", "factors", "labels", "model", "prediction", "selection"),

@@ -7,21 +7,23 @@ intended, what the broker says, what the ledger holds) differ.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine import calendar
 from engine.broker import reconcile
-from engine.broker.exports import parse_fills, parse_positions
+from engine.broker.exports import Row, parse_fills, parse_positions
 from engine.broker.matching import matched
 from engine.broker.port import Fill, Ticket
-from engine.errors import StaleData, UsageError
+from engine.errors import BadInput, StaleData, UsageError
 from engine.host.audit import to_fen
 from engine.paper.account import Account
 from engine.paper.journal import Entry
-from engine.paper.step import Done
 from engine.types import Side
+
+if TYPE_CHECKING:
+    from engine.paper.step import Done
 
 
 @dataclass(frozen=True)
@@ -103,18 +105,30 @@ def take(account: Account, export: bytes, name: str, positions: bytes | None, ca
     Raises
     ------
     BadInput
-        A row is no trade, or fits no order.
+        A row is no trade, or fits no order, or all of them are of other days.
     BrokerMismatch
         More was traded than asked for, or otherwise than asked.
     """
     tickets = waiting(account)
     session = tickets[0].session
-    fills = matched(tickets, parse_fills(export, name, session).rows, name) if export else []
+    fills = matched(tickets, _rows(export, name, session), name) if export else []
     evidence = reconcile.Evidence(session, tickets, fills, reconcile.Account({}, None))
     reconcile.require_agreement(reconcile.differences(evidence))
     held = None if positions is None else {c: one.shares for c, one in parse_positions(positions, "positions").items()}
     rows = [{**asdict(fill), "session": str(fill.session), "side": str(fill.side)} for fill in fills]
     return account.note("fills", {"session": str(session), "fills": rows, "positions": held, "cash": cash})
+
+
+def _rows(export: bytes, name: str, session: dt.date) -> Sequence[Row]:
+    """Return the trades of a session; a file that is only about other days is the wrong file, not an empty one."""
+    parsed = parse_fills(export, name, session)
+    if parsed.other_sessions and not parsed.rows:
+        raise BadInput(
+            f"{name} is refused",
+            f"none of its {parsed.other_sessions} trades is of {session}",
+            f"Export the trades of {session}; if there were none, say --none.",
+        )
+    return parsed.rows
 
 
 def imported(account: Account, day: dt.date) -> Imported:

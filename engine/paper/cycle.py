@@ -32,7 +32,8 @@ from engine.model.shelf import OUTPUTS, Scored
 from engine.panels.bundle import Bundle
 from engine.panels.reader import Panels
 from engine.paper import by_hand
-from engine.paper.account import STATE, Account
+from engine.paper.account import DECISIONS, SCORES, STATE, Account
+from engine.paper.due import due
 from engine.paper.facts import event_to_json
 from engine.paper.gates import Refusal, refusals
 from engine.paper.journal import Entry
@@ -40,88 +41,6 @@ from engine.paper.step import Done, Past, run_session
 from engine.portfolio.book import ExDividend
 from engine.report.runs import decisions_frame
 from engine.types import Side
-
-SCORES, DECISIONS = "scores.parquet", "decisions.parquet"
-CLOSE = dt.time(15, 0)
-
-
-def last_session(before: dt.datetime, at: dt.time) -> dt.date:
-    """Return the last session of which a time of day has passed."""
-    day = before.date() if before.time().replace(tzinfo=None) >= at else before.date() - dt.timedelta(days=1)
-    known = calendar.sessions()
-    row = int(np.searchsorted(known, np.datetime64(day), side="right")) - 1
-    found: dt.date = known[max(row, 0)].astype(dt.date)  # a clock that lost its time says 1970
-    return found
-
-
-def missed(account: Account, now: dt.datetime) -> list[dt.date]:
-    """Return the sessions that should have been run by now: ``paper.grace`` minutes after ``paper.ready``.
-
-    Parameters
-    ----------
-    account : Account
-        The account; one that was never run and names no first session has missed the last one.
-    now : datetime
-        The present moment in Shanghai.
-
-    Raises
-    ------
-    StaleData
-        The calendar has ended: nobody knows.
-    """
-    settings = account.settings.paper
-    known = calendar.sessions()
-    if now.date() > calendar.AShareCalendar.bound_max().date():
-        mend = "Run `ashare data sync`, which brings the next year once the exchanges have published it."
-        raise StaleData(f"nobody knows the sessions before {now:%Y-%m-%d}", f"the calendar ends {known[-1]}", mend)
-    expected = last_session(now - dt.timedelta(minutes=settings.grace), settings.ready)
-    if account.now.last is not None:
-        start = account.now.last + dt.timedelta(days=1)
-    else:
-        named = account.now.created["first"]
-        start = dt.date.fromisoformat(named) if named else expected
-    found = known[(known >= np.datetime64(start)) & (known <= np.datetime64(expected))]
-    return [day.astype(dt.date) for day in found]
-
-
-def due(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | None = None) -> list[dt.date]:
-    """Return the sessions that are to be run, in order.
-
-    Parameters
-    ----------
-    account : Account
-        The account.
-    bundle : Bundle
-        The newest data.
-    now : datetime
-        The present moment in Shanghai.
-    until : date, optional
-        The last session that is wanted.
-
-    Raises
-    ------
-    StaleData
-        The clock and the data contradict each other.
-    """
-    closed, expected = last_session(now, CLOSE), last_session(now, account.settings.paper.ready)
-    held = bundle.panels.days[-1].astype(dt.date)
-    for what, day in (("the bundle", held), ("the account", account.now.last or dt.date.min)):
-        if day > closed:
-            raise StaleData(
-                f"the clock says {now:%Y-%m-%d %H:%M}",
-                f"{what} has {day} already, which has not closed",
-                "Set the clock right.",
-            )
-    last = account.now.last
-    if last is None:
-        named = account.now.created["first"]
-        start = dt.date.fromisoformat(named) if named else min(held, expected)
-    else:
-        start = last + dt.timedelta(days=1)
-    end = min(max(expected, held), until or dt.date.max)
-    known = calendar.sessions()
-    wanted = known[(known >= np.datetime64(start)) & (known <= np.datetime64(end))]
-    return [day.astype(dt.date) for day in wanted]
 
 
 def run(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | None = None) -> Iterator[Entry]:
@@ -147,7 +66,7 @@ def run(account: Account, bundle: Bundle, now: dt.datetime, until: dt.date | Non
     ProofFailed
         The journal's book and zipline's ledger differ: the account is halted.
     """
-    sessions = due(account, bundle, now, until)
+    sessions = due(account, bundle.panels.days[-1].astype(dt.date), now, until)
     if sessions:
         account.state()  # a damaged account stays as it is
         note_repairs(account, bundle)

@@ -12,14 +12,12 @@ from pathlib import Path
 
 import polars as pl
 
-from engine import clock
 from engine.broker.tickets import write_tickets
 from engine.errors import AshareError
 from engine.paper import letters
-from engine.paper.account import TICKETS_FOLDER, Account
+from engine.paper.account import DECISIONS, TICKETS_FOLDER, Account
 from engine.paper.by_hand import tickets_of
 from engine.paper.channels import post, put
-from engine.paper.cycle import DECISIONS
 from engine.paper.journal import Entry
 from engine.paper.letters import Envelope, Message
 from engine.paper.outbox import Outbox
@@ -68,10 +66,9 @@ def send(account: Account, settings: Settings, more: Sequence[Message] = ()) -> 
     return post(Outbox(account.folder / OUTBOX), more, settings).problems
 
 
-def refusal(account: Account, error: AshareError, settings: Settings) -> Message:
+def refusal(account: Account, error: AshareError, settings: Settings, today: dt.date) -> Message:
     """Return the letter about a run that was refused; the same refusal of the same day is one letter."""
-    today = clock.now().date().isoformat()
-    return letters.refusal(_envelope(account, today, settings), error.what, error.why, error.mend)
+    return letters.refusal(_envelope(account, today.isoformat(), settings), error.what, error.why, error.mend)
 
 
 def missed(account: Account, day: dt.date, settings: Settings) -> Message:

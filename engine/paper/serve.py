@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine import calendar
-from engine.paper.cycle import last_session
+from engine.paper.due import last_session
 from engine.settings import PaperSettings
 
 LONGEST = 60.0

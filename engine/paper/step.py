@@ -36,6 +36,7 @@ from engine.model.shelf import Scored
 from engine.panels.bars import NoMinuteBars, PanelBarReader
 from engine.panels.bundle import Bundle
 from engine.panels.reader import Panels
+from engine.paper.halts import Halt
 from engine.paper.memory import Memory
 from engine.paper.snapshot import (
     FORMAT,
@@ -59,34 +60,6 @@ _MOVING = frozenset({"datetime", "initialized"})
 """What zipline changes itself."""
 _LATER = frozenset({"datetime", "metrics_tracker", "trading_client", "_benchmark", "risk_report", "_last_sync_time"})
 """What zipline puts on an algorithm after it was made; the rest that appears there is the script's."""
-
-
-@dataclass(frozen=True)
-class Halt:
-    """Why an account takes no orders.
-
-    Attributes
-    ----------
-    what : str
-        ``buys`` or ``all``.
-    cause : str
-        Who stopped it: ``user`` or ``daily_loss``.
-    why : str
-        In words.
-    """
-
-    what: str
-    cause: str
-    why: str
-
-    @property
-    def sides(self) -> frozenset[Side]:
-        """The sides of which no order is taken."""
-        return HALTS[self.what]
-
-
-HALTS = {"buys": frozenset({Side.BUY}), "all": frozenset(Side)}
-"""What can be stopped."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ from engine.model.shelf import OUTPUTS
 from engine.panels.bundle import Bundle, open_bundle
 from engine.panels.reader import Panels
 from engine.paper import cycle
+from engine.paper.account import DECISIONS as DECISIONS_FILE
+from engine.paper.account import SCORES as SCORES_FILE
 from engine.paper.account import STATE, Account, create
 from engine.paper.journal import Entry
 from engine.prove.exhibits import RunScript, first_unequal
@@ -295,17 +297,17 @@ def _waiting(order: Entry) -> Entry:
 
 
 def _scores(account: Account, entry: Entry, folder: Path, code: Callable[[str], str]) -> pl.DataFrame:
-    if cycle.SCORES not in entry["files"]:
+    if SCORES_FILE not in entry["files"]:
         return pl.DataFrame(schema={"ts_code": pl.String, **SCORES})
-    rows = pl.read_parquet(account.checked(folder / cycle.SCORES, entry["files"][cycle.SCORES]))
+    rows = pl.read_parquet(account.checked(folder / SCORES_FILE, entry["files"][SCORES_FILE]))
     codes = pl.Series("ts_code", [code(first) for first in rows["code"]], dtype=pl.String)
     return rows.select(OUTPUTS).insert_column(0, codes)
 
 
 def _decisions(account: Account, entry: Entry, folder: Path) -> pl.DataFrame:
-    if cycle.DECISIONS not in entry["files"]:
+    if DECISIONS_FILE not in entry["files"]:
         return pl.DataFrame(schema=_without_session(DECISIONS))
-    rows = pl.read_parquet(account.checked(folder / cycle.DECISIONS, entry["files"][cycle.DECISIONS]))
+    rows = pl.read_parquet(account.checked(folder / DECISIONS_FILE, entry["files"][DECISIONS_FILE]))
     return _of(rows, dt.date.fromisoformat(entry["session"]))
 
 

@@ -149,13 +149,13 @@ def test_a_script_that_fails_is_named_and_nothing_is_written(account: Path, tmp_
 
 
 CHECKS = [
-    ("the last one was run", "2018-03-12T20:29", []),
-    ("one is late, to the minute", "2018-03-12T20:30", SESSIONS[5:6]),
+    ("the last one was run", "2018-03-12T20:59", []),
+    ("one is late, to the minute", "2018-03-12T21:00", SESSIONS[5:6]),
     ("a week-end", "2018-03-10T23:00", []),
     ("two", "2018-03-14T12:00", SESSIONS[5:7]),
     ("three", "2018-03-14T21:00", SESSIONS[5:8]),
 ]
-"""The account has run Friday the 9th; 20:30 is three hours after half past five."""
+"""The account has run Friday the 9th; 21:00 is three hours after six."""
 
 
 @pytest.mark.parametrize(("now", "missing"), [row[1:] for row in CHECKS], ids=[row[0] for row in CHECKS])
@@ -164,7 +164,7 @@ def test_the_dead_man_s_switch(account: Path, now: str, missing: list[str]) -> N
     said = say("paper", "check", "mine", "--now", now)
     if missing:
         assert said.code == 3
-        assert said.line.startswith(f"mine has not run {', '.join(missing)}: due at 17:30 and 180 minutes. Run `ashare")
+        assert said.line.startswith(f"mine has not run {', '.join(missing)}: due at 18:00 and 180 minutes. Run `ashare")
     else:
         assert (said.code, said.out) == (0, "mine: no session is missing, the last was 2018-03-09\n")
     assert content(account) == before

@@ -205,8 +205,9 @@ def test_missed_sessions_are_caught_up_in_order(account: Path) -> None:
 def test_a_second_run_does_nothing(account: Path) -> None:
     run()
     before = content(account)
-    assert run().out == f"nothing is due: the last session was {SESSIONS[-1]}\n"
-    assert run("--until", SESSIONS[2]).out == f"nothing is due: the last session was {SESSIONS[-1]}\n"
+    nothing = f"nothing is due: the last session was {SESSIONS[-1]}, the next is due on 2018-03-15 at 18:00\n"
+    assert run().out == nothing
+    assert run("--until", SESSIONS[2]).out == nothing
     assert content(account) == before
 
 
@@ -232,8 +233,9 @@ def test_the_vendor_s_repairs_are_told_once(home: Path, tmp_path: Path) -> None:
     row |= {"close": 10.12, "high": 10.12}
     market.tables["dividend"].append(plan)
     ingest(market, tmp_path / "again")
-    for session in SESSIONS[6:]:
-        assert run("--until", session).code == 0
+    said = [run("--until", session) for session in SESSIONS[6:]]
+    assert [one.code for one in said] == [0, 0]
+    assert [line.count("corrected since, what was booked stands: ") for line in (one.err for one in said)] == [2, 0]
     after = entries(folder)
     assert after[: len(before)] == before
     assert [entry["kind"] for entry in after[len(before) :]] == ["repaired", "session", "session"]

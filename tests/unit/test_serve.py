@@ -73,7 +73,7 @@ class World:
         code = self.codes.pop(0) if self.codes else 0
         self.runs.append((f"{self.now:%m-%d %H:%M}", code))
         if code == 0:
-            from engine.paper.cycle import last_session
+            from engine.paper.due import last_session
 
             self.last = last_session(self.now, SETTINGS.ready)
         self.now += dt.timedelta(seconds=30)
