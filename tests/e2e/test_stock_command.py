@@ -69,6 +69,7 @@ def test_a_run_through_the_stock_command(shell):
         "orders.parquet",
         "perf.parquet",
         "positions.parquet",
+        "script.py",
         "tearsheet.html",
     ]
     assert (shell.folder / "perf.pickle").exists()

@@ -279,7 +279,7 @@ def best_of_noise(seed: int, common: float) -> tuple[np.ndarray, float]:
     ``common`` is the correlation of any two of them; tails are fat, as those of stocks are.
     """
     rng = np.random.default_rng(seed)
-    shared = rng.standard_t(5, (972, 1)).astype(np.float32) * math.sqrt(common)
+    shared = rng.standard_t(5, (972, 1)).astype(np.float32) * math.sqrt(common * 3 / 5)
     daily = shared + rng.standard_normal((972, 1000), dtype=np.float32) * math.sqrt(1 - common)
     sharpes = daily.mean(axis=0) / daily.std(axis=0, ddof=1)
     return daily[:, sharpes.argmax()].astype(float) * 0.01, float(sharpes.var(ddof=1))
@@ -299,8 +299,9 @@ def test_in_two_hundred_draws_of_a_thousand_noises_the_best_passes_in_at_most_te
 
 @pytest.mark.slow
 @pytest.mark.parametrize("common", [0.3, 0.6, 0.9])
-def test_nor_where_the_noises_resemble_each_other(common):
-    assert passes(200, common) <= 10
+def test_where_the_noises_resemble_each_other_no_more_pass_than_the_confidence_allows(common):
+    """The likelier they all share their luck, the nearer to one trial's own 5 % it comes."""
+    assert passes(1000, common) <= 50
 
 
 @pytest.mark.parametrize(("year", "sessions"), [(2013, 238), (2018, 243), (2019, 244), (2021, 243), (2024, 242)])
