@@ -51,8 +51,7 @@ def test_the_three_runs_of_an_envelope_are_three_trials(backtest, home, tmp_path
 
     run = backtest(five_sessions(), TRADER)
     _envelope(tmp_path / "script.py", "2018-03-05", "2018-03-09", "ashare", 1e6, False)
-    own = read_trials(home / "runs")[0]
-    assert own.id == run.folder.name
+    (own,) = [one for one in read_trials(home / "runs") if one.id == run.folder.name]
     assert len(trials(home / "runs", own).every) == 4
     assert trials(home / "runs", own).count == 3  # the base reading is the first run again
 
