@@ -87,14 +87,14 @@ def build(
     found = Earlier.find(earlier, lake, view)
     if found is not None:
         try:
-            require_covered_lake(lake, view, coverage, found.panels.days[-1].item())
-            _Build(lake, view, found, folder, step).run()
+            lacking = require_covered_lake(lake, view, coverage, found.panels.days[-1].item())
+            _Build(lake, view, found, folder, step, lacking).run()
             return
         except Changed as change:
             step(f"{change} has changed in sessions built before: a full build")
     step("coverage of the sessions")
-    require_covered_lake(lake, view, coverage)
-    _Build(lake, view, None, folder, step).run()
+    lacking = require_covered_lake(lake, view, coverage)
+    _Build(lake, view, None, folder, step, lacking).run()
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ class _Build:
     earlier: Earlier | None
     folder: Path
     step: Step
+    lacking: int
+    """Rows missing or held back in the sessions that are built."""
 
     def run(self) -> None:
         """Write the bundle."""
@@ -120,7 +122,11 @@ class _Build:
         _write_bars(writer, market, bars, factor)
         self.step("names, suspensions and limits")
         counts = self._with_held(
-            {**_write_limits(writer, market, bars, factor, status), "bars": int(bars.traded.sum())}
+            {
+                **_write_limits(writer, market, bars, factor, status),
+                "bars": int(bars.traded.sum()),
+                "rows_missing": self.lacking,
+            }
         )
         del bars, factor, status  # the rest reads what is written
         self.step("reports")
@@ -144,9 +150,11 @@ class _Build:
         writer.finish(self._manifest(counts))
 
     def _with_held(self, counts: dict[str, int]) -> dict[str, Any]:
-        """Add what was counted of the sessions taken over."""
-        held = {} if self.earlier is None else self.earlier.panels.manifest["counts"]
-        return {name: count + held.get(name, 0) for name, count in counts.items()}
+        """Add what was counted of the sessions taken over; what was not counted then stays unknown."""
+        if self.earlier is None:
+            return counts
+        held = self.earlier.panels.manifest["counts"]
+        return {name: count + held[name] for name, count in counts.items() if name in held}
 
     def _count(self, source: Version, which: pl.Expr) -> int:
         """Count rows of the daily tables that are in the lake and not in the panels.

@@ -1165,15 +1165,17 @@ def require_true(lake: Lake, version: Version, found: pl.DataFrame, stopped: pl.
         )
 
 
-def require_covered_lake(lake: Lake, version: Version, coverage: float, after: dt.date = dt.date.min) -> None:
+def require_covered_lake(lake: Lake, version: Version, coverage: float, after: dt.date = dt.date.min) -> int:
     """Refuse a lake that has a day of which too much is missing; the keys of its tables are read, no more.
+
+    Returns how many rows are missing or held back of those that must be there.
 
     Parameters
     ----------
     lake, version : Lake, Version
         What is looked at.
     coverage : float
-        The share of a day's expected rows that must be there (setting ``data.coverage``); 0 does not look.
+        The share of a day's expected rows that must be there (setting ``data.coverage``); 0 refuses none.
     after : date, optional
         Only later sessions are looked at.
 
@@ -1182,7 +1184,8 @@ def require_covered_lake(lake: Lake, version: Version, coverage: float, after: d
     DataNotFit
         A day has less of some endpoint; the first is named.
     """
-    for year in years(lake, version) if coverage else ():
+    lacking = 0
+    for year in years(lake, version):
         sessions = tuple(day for day in year if day > after)
         if not sessions:
             continue
@@ -1190,7 +1193,10 @@ def require_covered_lake(lake: Lake, version: Version, coverage: float, after: d
         context = Context.of(lake, version, sessions, before=pl.DataFrame(schema=_BEFORE))
         scene = Scene(tables, context)
         found = _found(scene, [MISSING])
-        _refuse(under(_shortfalls(scene, found), coverage), context, found)
+        short = _shortfalls(scene, found)
+        _refuse(under(short, coverage), context, found)
+        lacking += int(short["lacking"].sum())
+    return lacking
 
 
 _KEYS = {"daily": ("vol",), "suspend_d": ("suspend_type", "suspend_timing")}

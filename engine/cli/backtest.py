@@ -1,4 +1,4 @@
-"""``ashare backtest`` and ``ashare report``."""
+"""``ashare backtest`` and ``ashare why``."""
 
 from __future__ import annotations
 
@@ -175,55 +175,6 @@ def _warn_if_idle(folder: Path, bundle: str) -> None:
     warning = no_order(read_json(folder / "manifest.json"), pl.read_parquet(folder / "orders.parquet"), data_start)
     if warning:
         click.echo(f"Warning: {warning}", err=True)
-
-
-@click.command()
-@click.argument("folder", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
-@click.option("--export", "out", type=click.Path(path_type=Path), help="Write all tables into this new folder instead.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["csv", "parquet", "json"]),
-    default="csv",
-    show_default=True,
-    help="Of the tables; the files for pyfolio and quantstats are CSV.",
-)
-@click.option("-b", "--bundle", default="ashare", show_default=True, help="Of the data, for sizes and volumes.")
-def report(folder: Path | None, out: Path | None, form: str, bundle: str) -> None:
-    """Render the tear-sheet of a run again, or export its tables; by default of the newest run."""
-    from engine import settings
-    from engine.report.tearsheet import render
-
-    runs = settings.load().runs
-    found = run_folder(folder, runs)
-    if out is None:
-        click.echo(render(found))
-    else:
-        _export(found, out, form, bundle)
-
-
-def _export(folder: Path, out: Path, form: str, bundle: str) -> None:
-    """Write the tables of a run; those that need its data are left out where the bundle holds others."""
-    from engine.cli.common import require_folder
-    from engine.host.registration import install
-    from engine.panels.bundle import open_bundle
-    from engine.report.export import export
-    from engine.report.opened import open_run
-    from engine.report.review import tables
-
-    run = open_run(folder)
-    require_folder(out)
-    install()
-    try:
-        panels = open_bundle(bundle).panels
-    except NoBundle:
-        panels = None
-    if panels is not None and run.manifest["data_id"] not in panels.manifest["lineage"]:
-        panels = None
-    if panels is None:
-        click.echo("Warning: the data of the run are not there: no tables by size, no capacity.", err=True)
-    for path in export(run, tables(run, panels), out, form):
-        click.echo(path)
 
 
 @click.command()

@@ -17,7 +17,7 @@ COMMANDS = {
     "train": "engine.cli.model:train",
     "models": "engine.cli.model:models",
     "backtest": "engine.cli.backtest:backtest",
-    "report": "engine.cli.backtest:report",
+    "report": "engine.cli.review:report",
     "compare": "engine.cli.review:compare",
     "reproduce": "engine.cli.review:reproduce",
     "audit-design": "engine.cli.design:audit_design",

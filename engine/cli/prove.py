@@ -8,6 +8,7 @@ import io
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,12 +65,22 @@ def prove_rules(bundle: str, out: Path | None) -> None:
     click.echo(f"vectors                     {sum(1 for _ in vectors()):>12,}  wrong: {len(wrong)}")
     click.echo(f"equal                       {proof.equal:>12,}  {proof.equal / max(proof.compared, 1):.4%}")
     unexplained = proof.counts().get(Cause.UNEXPLAINED, 0)
-    if wrong or unexplained:
-        raise ProofFailed(
-            "the rulebook does not agree with the exchange",
-            f"{unexplained} limits differ without a cause, {len(wrong)} vectors are wrong",
-            "Look at the lines above; --out writes all of them.",
-        )
+    with _noted("rules", panels.data_id, f"{proof.compared:,} limits"):
+        if wrong or unexplained:
+            raise ProofFailed(
+                "the rulebook does not agree with the exchange",
+                f"{unexplained} limits differ without a cause, {len(wrong)} vectors are wrong",
+                "Look at the lines above; --out writes all of them.",
+            )
+
+
+def _noted(kind: str, data_id: str, extent: str) -> AbstractContextManager[None]:
+    """Keep the verdict for the reports of runs with this code and these data."""
+    from engine import settings
+    from engine.report.proofs import noted
+    from engine.report.runs import code_id
+
+    return noted(settings.load().home, kind, code_id(), data_id, extent)
 
 
 class _Listed(click.ParamType):
@@ -131,6 +142,7 @@ def prove_lookahead(
     and models live in a temporary folder; yours are only read.
     """
     from engine.cli.backtest import run
+    from engine.panels.bundle import open_bundle
     from engine.prove.exhibits import Look
     from engine.prove.lookahead import Lookahead
 
@@ -146,7 +158,8 @@ def prove_lookahead(
     else:
         for line in _table(cells, seconds):
             click.echo(line)
-    require_equal(cells, seed)
+    with _noted("lookahead", open_bundle().panels.data_id, f"{len(days)} days, {len(changes)} kinds of change"):
+        require_equal(cells, seed)
 
 
 def _strategies(*names: str) -> tuple[Path, ...]:
@@ -280,7 +293,8 @@ def prove_parity(
     else:
         for line in _parity_table(found, seconds):
             click.echo(line)
-    require_parity(found)
+    with _noted("parity", open_bundle(bundle).panels.data_id, f"{len(scripts)} strategies, {len(days)} sessions"):
+        require_parity(found)
 
 
 def _certificate(found: Sequence[Compared], capital: float, seconds: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``ashare compare`` and ``ashare reproduce``."""
+"""``ashare report``, ``ashare compare`` and ``ashare reproduce``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,88 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.cli.common import finite, show_table
+from engine.words import LANGUAGES, language_of
 
 if TYPE_CHECKING:
+    from engine.panels.reader import Panels
     from engine.report.compare import Comparison
+    from engine.report.opened import Run
 
 RUN = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("folder", metavar="[RUN]", required=False, type=RUN)
+@click.option("--lang", type=click.Choice(LANGUAGES), help="Of the page; by default the terminal's.")
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
+@click.option("--pdf", is_flag=True, help="Print the page into a PDF beside it; needs Chromium, Chrome or Edge.")
+@click.option("--export", "out", type=click.Path(path_type=Path), help="Write all tables into this new folder instead.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet", "json"]),
+    default="csv",
+    show_default=True,
+    help="Of the tables; the files for pyfolio and quantstats are CSV.",
+)
+@click.option("-b", "--bundle", default="ashare", show_default=True, help="Of the data, for sizes and volumes.")
+def report(
+    folder: Path | None, lang: str | None, show: bool, pdf: bool, out: Path | None, form: str, bundle: str
+) -> None:
+    """Render the tear-sheet of a run again, or export its tables; by default of the newest run."""
+    from engine import settings
+    from engine.cli.backtest import run_folder
+
+    found = run_folder(folder, settings.load().runs)
+    if out is not None:
+        _export(found, out, form, bundle)
+        return
+    page = _rendered(found, lang or language_of(), bundle)
+    click.echo(page)
+    if pdf:
+        from engine.report.browser import print_pdf
+
+        print_pdf(page, page.with_suffix(".pdf"))
+        click.echo(page.with_suffix(".pdf"))
+    if show:
+        click.launch(page.absolute().as_uri())
+
+
+def _rendered(folder: Path, language: str, bundle: str) -> Path:
+    from engine.report.opened import open_run
+    from engine.report.tearsheet import render
+
+    return render(folder, language, _panels(open_run(folder), bundle, "sizes, capacity, how good the scores were"))
+
+
+def _panels(run: Run, bundle: str, without: str) -> Panels | None:
+    """Return the data a run had; None, with a warning of what is left out, where the bundle holds others."""
+    from engine.errors import NoBundle
+    from engine.host.registration import install
+    from engine.panels.bundle import open_bundle
+
+    install()
+    try:
+        panels = open_bundle(bundle).panels
+    except NoBundle:
+        panels = None
+    if panels is None or run.manifest["data_id"] not in panels.manifest["lineage"]:
+        click.echo(f"Warning: the data of the run are not there, and so are left out: {without}.", err=True)
+        return None
+    return panels
+
+
+def _export(folder: Path, out: Path, form: str, bundle: str) -> None:
+    """Write the tables of a run; those that need its data are left out where the bundle holds others."""
+    from engine.cli.common import require_folder
+    from engine.report.export import export
+    from engine.report.opened import open_run
+    from engine.report.review import tables
+
+    run = open_run(folder)
+    require_folder(out)
+    for path in export(run, tables(run, _panels(run, bundle, "sizes, capacity, how good the scores were")), out, form):
+        click.echo(path)
 
 
 @click.command()

@@ -13,6 +13,7 @@ from engine.report import costs, trades, trust
 from engine.report import statistics as stats
 from engine.report.opened import Run
 from engine.report.registry import Trials, trial_of, trials
+from engine.report.tilts import tilts
 
 _SCENARIO = {"optimistic": 2.0, "base": 1.0, "pessimistic": 0.5}
 NO_LIMIT = 0.10
@@ -77,7 +78,9 @@ def judged(run: Run, runs: Path | None = None) -> Judgement:
     )
 
 
-def tables(run: Run, panels: Panels | None = None, runs: Path | None = None) -> dict[str, pl.DataFrame]:
+def tables(
+    run: Run, panels: Panels | None = None, runs: Path | None = None, judgement: Judgement | None = None
+) -> dict[str, pl.DataFrame]:
     """Return everything that is reckoned from a run, by name.
 
     Parameters
@@ -88,6 +91,8 @@ def tables(run: Run, panels: Panels | None = None, runs: Path | None = None) -> 
         Of the data the run had; with them come sizes and the capacity.
     runs : Path, optional
         The folder with the ledger of trials; by default the one the run is in.
+    judgement : Judgement, optional
+        Of the run, where it was judged already.
     """
     capital, perf = run.manifest["capital"], run.perf
     paid = costs.daily_costs(perf, run.orders, run.actions, run.manifest["settings"]["execution"]["slippage"])
@@ -95,7 +100,7 @@ def tables(run: Run, panels: Panels | None = None, runs: Path | None = None) -> 
     labels = trades.board_labels(profits["ts_code"].to_list())
     trips = trades.trips_frame(stats.round_trips(run.orders, run.positions, run.actions, run.renamed), perf)
     index = perf["benchmark_return"].to_numpy()
-    verdict = judged(run, runs)
+    verdict = judgement or judged(run, runs)
     found = {
         "returns": perf.select("session", "benchmark_return").with_columns(
             net=pl.Series(run.returns),
@@ -132,6 +137,7 @@ def _of_market(run: Run, panels: Panels, profits: pl.DataFrame, trips: pl.DataFr
         "capacity": trades.capacity(
             run.perf, run.orders, run.positions, profits, held, capital, run.year, participation, run.renamed
         ),
+        "tilts": tilts(panels, run.positions, run.renamed),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import empyrical
@@ -14,7 +14,6 @@ import pandas as pd
 import polars as pl
 
 from engine import calendar
-from engine.report import trust
 from engine.types import Side
 
 Floats = npt.NDArray[np.float64]
@@ -28,9 +27,6 @@ EXPECTED = {
 }
 """What the strategy's design expects of 2018 to 2024 (SPEC 12); printed beside what was measured."""
 EXPECTED_PERIOD = "2018 to 2024"
-
-RESAMPLES, BLOCK = 1000, 20
-"""Of the bootstrap: how many, and of blocks of how many sessions (one label horizon)."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +97,6 @@ def figures(daily: Floats, benchmark: Floats, year: float) -> dict[str, float]:
             "beta": float(empyrical.beta(daily, benchmark)),
             "share of winning sessions": float((daily > 0).mean()),
         }
-
-
-def interval(daily: Floats, statistic: Callable[[Floats], float]) -> tuple[float, float]:
-    """Return a 95 % interval of a statistic by a circular block bootstrap of the daily returns.
-
-    Blocks keep the dependence of neighbouring sessions; a fixed seed makes the interval reproducible.
-    """
-    at = trust.blocks(len(daily), BLOCK, RESAMPLES)
-    with np.errstate(all="ignore"):
-        values = np.array([statistic(daily[picked]) for picked in at])
-    known = values[np.isfinite(values)]
-    low, high = np.percentile(known, (2.5, 97.5)) if len(known) else (np.nan, np.nan)
-    return float(low), float(high)
 
 
 def round_trips(

@@ -118,7 +118,7 @@ def _board(code: str) -> str:
 
 def size_labels(market: pl.DataFrame) -> pl.DataFrame:
     """Return session, ts_code and class of size, from what ``market`` returned."""
-    names = _size_names()
+    names = size_names()
     billions = pl.col("total_mv") / 1e5
     label = pl.lit(names[-1])
     for bound, name in reversed(list(zip(SIZES, names, strict=False))):
@@ -126,7 +126,8 @@ def size_labels(market: pl.DataFrame) -> pl.DataFrame:
     return market.select(*_KEY, pl.when(pl.col("total_mv").is_not_nan()).then(label).alias("label"))
 
 
-def _size_names() -> list[str]:
+def size_names() -> list[str]:
+    """Return the classes of size, the smallest first."""
     between = [f"{low:g} to {high:g} billion CNY" for low, high in pairwise(SIZES)]
     return [f"under {SIZES[0]:g} billion CNY", *between, f"{SIZES[-1]:g} billion CNY and more"]
 

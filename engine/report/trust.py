@@ -313,6 +313,8 @@ def intervals(
     resamples : int
         How many; a fixed seed makes the interval reproducible.
     """
+    if len(daily) < 2:
+        return dict.fromkeys(FIGURES, (math.nan, math.nan))
     picked = daily[blocks(len(daily), block or suited_block(daily), resamples)]
     growth = np.cumprod(1.0 + picked, axis=1, dtype=np.float64)
     with np.errstate(all="ignore"):
