@@ -268,7 +268,7 @@ def loss(run: Run, judgement: Judgement, tables: Tables) -> Finding | None:
         return None
     return Finding(
         Level.WARN,
-        "The run lost money: {net:.1%} a year, and {gross:.1%} without any cost, so costs are not the reason.",
+        "The run lost money, and not by its costs: {net:.1%} a year, {gross:.1%} without any cost.",
         {"net": net, "gross": gross},
         "Look at the selection and at what the market did in these years, not at the fills.",
     )
@@ -483,7 +483,7 @@ def costly(run: Run, judgement: Judgement, tables: Tables) -> Finding | None:
 
 
 def no_slippage(run: Run, judgement: Judgement, tables: Tables) -> Finding | None:
-    """Tell that no slippage was charged, where ``SLIP`` takes ``SLIPPED`` a year or more; it weighs if it turns a gain."""
+    """Tell that no slippage was charged, where ``SLIP`` takes ``SLIPPED`` a year or more; worse if it turns a gain."""
     if run.manifest["settings"]["execution"]["slippage"]:
         return None
     value = (pl.col("filled") * pl.col("price")).fill_nan(0.0).sum().alias("value")
@@ -498,8 +498,7 @@ def no_slippage(run: Run, judgement: Judgement, tables: Tables) -> Finding | Non
         return None
     return Finding(
         Level.WARN if left <= 0 < own else Level.NOTE,
-        "No slippage was charged. With {slip:.1%} of the price an order the annual return is {left:.1%} instead of"
-        " {own:.1%}.",
+        "No slippage was charged; at {slip:.1%} an order the annual return is {left:.1%} instead of {own:.1%}.",
         {"slip": SLIP, "left": left, "own": own},
         "Set execution.slippage to what your orders pay, about half the spread and their impact.",
     )
@@ -576,12 +575,16 @@ def blocked(run: Run, judgement: Judgement, tables: Tables) -> Finding | None:
         return None
     lengths = waits(stuck, run.perf["session"])
     wishes = run.orders.height - stuck.height + len(lengths)
+    sells = stuck.filter(pl.col("side") == str(Side.SELL)).height
     return Finding(
         Level.WARN if len(lengths) > WAITED * wishes else Level.NOTE,
-        "{share:.0%} of the orders met a suspended stock or a price limit: {waits:,} waits, the longest of {longest:,}"
-        " sessions.",
-        {"share": stuck.height / run.orders.height, "waits": len(lengths), "longest": max(lengths)},
-        "Leave out stocks that were suspended or at their limit at the close before.",
+        "{share:.0%} of the orders met a suspended stock or a price limit, {sells:,} sells and {buys:,} buys. Those of"
+        " neighbouring sessions counted once, these are {waits:,} waits, the longest of {longest:,} sessions.",
+        {"share": stuck.height / run.orders.height, "sells": sells, "buys": stuck.height - sells}
+        | {"waits": len(lengths), "longest": max(lengths)},
+        "A holding that nobody buys cannot be sold: hold less of each, and see what these holdings lost meanwhile."
+        if sells * 2 > stuck.height
+        else "Leave out what was suspended or at its upper limit at the close before.",
     )
 
 
@@ -699,7 +702,7 @@ def mostly_cash(run: Run, judgement: Judgement, tables: Tables) -> Finding | Non
             "Only {held:.0%} of the net value was invested on average, so its risk is not that of {index} held whole;"
             " {index} at the same exposure returned {matched:.1%}, the run {own:.1%}.",
             values,
-            "Compare with the index at the same exposure.",
+            "Compare with the index at the same exposure; look for what kept the cash.",
         )
     return Finding(
         Level.WARN,
@@ -711,7 +714,12 @@ def mostly_cash(run: Run, judgement: Judgement, tables: Tables) -> Finding | Non
 
 
 def beside_index(run: Run, judgement: Judgement, tables: Tables) -> Finding | None:
-    """Tell that the index did better, or that the interval (95 %) of what the run did better holds 0."""
+    """Tell that the index did better, or that the interval (95 %) of what the run did better holds 0.
+
+    Not of a run that was mostly in cash: beside an index held whole that says what the index did, not the strategy.
+    """
+    if run.perf["gross"].to_numpy().mean() < INVESTED:
+        return None
     index = run.perf["benchmark_return"].to_numpy()
     low, high = trust.paired_intervals(run.returns, index, run.year)["annual return"]
     own, of_index = (_figure(tables, "annual return", column) for column in ("measured", "benchmark"))
