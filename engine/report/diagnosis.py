@@ -110,8 +110,8 @@ TRIALS = 5
 """Trials from which the best one without any skill is more than a standard error above 0."""
 GONE = 0.01
 """Part of the starting capital lost in delistings from which it weighs."""
-SYNTHETIC = "Synthetic"
-"""How the label of made-up data begins."""
+SYNTHETIC = "synthetic"
+"""How the label of made-up data begins, in whatever case."""
 
 BOARDS: Mapping[str, str] = {
     Board.SSE_MAIN: "the Shanghai main board",
@@ -234,7 +234,7 @@ def labelled(run: Run, judgement: Judgement, tables: Tables) -> Finding | None:
     label = str(run.manifest.get("data_label", ""))
     if not label:
         return None
-    if not label.startswith(SYNTHETIC):
+    if not label.lower().startswith(SYNTHETIC):
         return Finding(Level.NOTE, "The label of the data: {label}", {"label": label})
     mend = "It shows that the chain works. Import data of the real market before you judge the strategy."
     return Finding(Level.STOP, "The data are made up: {label}", {"label": label}, mend)
@@ -725,17 +725,29 @@ def beside_index(run: Run, judgement: Judgement, tables: Tables) -> Finding | No
     own, of_index = (_figure(tables, "annual return", column) for column in ("measured", "benchmark"))
     if own > of_index and not low <= 0:
         return None
-    values = {"own": own, "of_index": of_index, "low": low, "high": high, "confidence": trust.CONFIDENCE}
-    better = (
-        "{index} did better: {of_index:.1%} a year, the run {own:.1%}; the difference lies between {low:+.1%} and"
-        " {high:+.1%} with {confidence:.0%}."
-    )
-    chance = (
+    values: dict[str, object] = {
+        "own": own,
+        "of_index": of_index,
+        "low": low,
+        "high": high,
+        "confidence": trust.CONFIDENCE,
+    }
+    values |= {"index": run.manifest["settings"]["labels"]["index"]}
+    if own <= of_index:
+        return Finding(
+            Level.WARN,
+            "{index} did better: {of_index:.1%} a year, the run {own:.1%}; the difference lies between {low:+.1%} and"
+            " {high:+.1%} with {confidence:.0%}.",
+            values,
+            "Ask what the strategy has that the index has not, and whether it is worth the trading.",
+        )
+    return Finding(
+        Level.WARN,
         "The run did better than {index}, {own:.1%} a year against {of_index:.1%}, but it may be chance: the difference"
-        " lies between {low:+.1%} and {high:+.1%} with {confidence:.0%}."
+        " lies between {low:+.1%} and {high:+.1%} with {confidence:.0%}.",
+        values,
+        "More years narrow the interval.",
     )
-    sentence = better if own <= of_index else chance
-    return Finding(Level.WARN, sentence, values | {"index": run.manifest["settings"]["labels"]["index"]})
 
 
 _ALWAYS: tuple[Look, ...] = (labelled, too_short)
