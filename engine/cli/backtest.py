@@ -169,7 +169,7 @@ def _warn_if_idle(folder: Path, bundle: str) -> None:
 
     from engine.files import read_json
     from engine.panels.bundle import open_bundle
-    from engine.report.tearsheet import no_order
+    from engine.report.diagnosis import no_order
 
     data_start: dt.date = open_bundle(bundle).panels.days[0].item()
     warning = no_order(read_json(folder / "manifest.json"), pl.read_parquet(folder / "orders.parquet"), data_start)
