@@ -13,6 +13,7 @@ import polars as pl
 from engine.panels.reader import Panels
 from engine.report import costs, plots, trades
 from engine.report import statistics as stats
+from engine.report.diagnosis import SHORT, diagnose
 from engine.report.envelope import read_envelope
 from engine.report.falls import WINDOW, falls, rolling
 from engine.report.opened import Run
@@ -27,8 +28,6 @@ Context = dict[str, Any]
 
 FLAGSHIP = "momentum_dnn.py"
 """The strategy the design's figures speak of (SPEC 12); a copy of it is known by the models it used."""
-SHORT = 60
-"""Sessions under which nothing is annualised: a few weeks blown up to a year say nothing of a year."""
 ANNUALISED = {"annual return", "annual volatility", "Sharpe ratio", "Sortino ratio"}
 PERCENT = {
     "annual return",
@@ -64,7 +63,7 @@ def page(run: Run, judgement: Judgement, tables: Tables, panels: Panels | None =
         _traded(run, tables),
         _trust(run, judgement),
         {"quality": None if panels is None else quality(run, panels)},
-        {"findings": [], "model": None},
+        {"findings": diagnose(run, judgement, tables), "model": None},
     )
     return {name: value for part in parts for name, value in part.items()}
 
