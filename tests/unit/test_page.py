@@ -78,7 +78,8 @@ def test_a_page_is_in_one_language(tmp_path):
     assert "最大回撤" in chinese
     assert not re.search("[一-鿿]", english)
     left = chinese.split("本次回测的身份")[-2]
-    ours = r"(selection|execution|universe|risk)\.[a-z_]+|mine\.py|actions\.parquet|ashare prove (rules|lookahead|parity)|CNY|SH\b|\d+ strategies, \d+ sessions"
+    names = r"(?:selection|execution|universe|risk)\.[a-z_]+|mine\.py|actions\.parquet|ashare (?:prove [a-z]+|why)"
+    ours = rf"{names}|CNY|SH\b|\d+ strategies, \d+ sessions"
     assert not re.findall(r"[A-Za-z]{3,}", re.sub(ours, "", left))
 
 
