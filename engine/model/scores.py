@@ -30,8 +30,10 @@ class Scores(CustomFactor):
         features = np.stack([np.asarray(window.data)[-len(dates) :] for window in windows], axis=-1)
         for row, date in enumerate(dates):
             if mask[row].any():
-                predicted = shelf.predict(date.date(), features[row, mask[row]].astype(np.float32))
-                shelf.scored[date.date()] = np.asarray(assets)[mask[row]], predicted.astype(np.float32)
+                day, own = date.date(), features[row, mask[row]].astype(np.float32)
+                predicted = shelf.predict(day, own)
+                shelf.scored[day] = np.asarray(assets)[mask[row]], predicted.astype(np.float32)
+                shelf.attended[day] = shelf.attention(day, own).astype(np.float32)
                 for column, name in enumerate(self.outputs):
                     out[name][row, mask[row]] = predicted[:, column]
         return out

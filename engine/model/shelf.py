@@ -77,6 +77,16 @@ class Model:
         moments = self.manifest.excess
         return np.concatenate([chances, (excess * moments.sd + moments.mean)[:, None]], axis=1)
 
+    def attention(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the mean weight the network gives each feature, (9,), of features (n, 9)."""
+        import torch
+
+        with torch.no_grad():
+            weights = self._network.attention(torch.from_numpy(np.ascontiguousarray(features)).to(self._device))
+        # summed by numpy: in the same order however many threads torch has
+        mean: npt.NDArray[np.float64] = weights.cpu().numpy().astype(np.float64).mean(axis=0)
+        return mean
+
 
 Scored = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
@@ -92,6 +102,8 @@ class Shelf:
         Ids of the models consulted so far, in the order they were loaded.
     scored : dict of date to (array of int64, array of float32)
         What they said of a session: sids, and (n, 4) down, flat, up, expected excess.
+    attended : dict of date to array of float32, (9,)
+        The mean weight they gave each feature in it.
     """
 
     def __init__(self, settings: Settings, panels: Panels) -> None:
@@ -100,6 +112,7 @@ class Shelf:
         self.retrained: list[dt.date] = []
         self.used: list[str] = []
         self.scored: dict[dt.date, Scored] = {}
+        self.attended: dict[dt.date, npt.NDArray[np.float32]] = {}
 
     def retrain(self, day: dt.date) -> None:
         """Let the model trained for an event of a session serve from the next one on, up to the next month.
@@ -108,6 +121,7 @@ class Shelf:
         """
         self.retrained.append(day)
         self.scored = {session: said for session, said in self.scored.items() if session <= day}
+        self.attended = {session: weights for session, weights in self.attended.items() if session <= day}
 
     def name_for(self, day: dt.date) -> str:
         """Return the name of the model that knows most of what was known before a day: its month's or an event's."""
@@ -129,6 +143,17 @@ class Shelf:
         """
         said = [model.predict(features) for model in self.models_for(day)]
         return said[0] if len(said) == 1 else np.mean(said, axis=0)
+
+    def attention(self, day: dt.date, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the mean weight the models of a day give each feature, over the stocks and the seeds: (9,) of (n, 9).
+
+        Raises
+        ------
+        NoModel
+            There is none for these data and settings.
+        """
+        weights: npt.NDArray[np.float64] = np.mean([one.attention(features) for one in self.models_for(day)], axis=0)
+        return weights
 
     def models_for(self, day: dt.date) -> list[Model]:
         """Return the models that serve a day, one a seed.

@@ -1,0 +1,353 @@
+"""How the models of a run did on its own sessions, out of sample: ranking, probabilities, classes, what they look at.
+
+Every figure is of the members that were scored and whose label (SPEC 5) is known in the panels by now. Labels of
+neighbouring sessions overlap, so intervals of means are Newey-West's with a lag of at least the overlap (SPEC 13.14).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.model.ic import Mean, average, deviation, mean_with_interval, quantile_returns, quantiles, rank_ic
+from engine.model.label_columns import CLASS_NAMES
+from engine.model.labels import UP, classes
+from engine.panels.reader import Panels
+from engine.report.baselines import NETWORK, baseline_answers
+from engine.report.opened import Run
+from engine.report.scored import Floats, Scored, scored_of
+from engine.settings import LabelSettings, Settings
+from engine.types import SWITCHED
+
+HORIZONS = (1, 2, 5, 10, 20, 40, 60)
+"""Sessions of the forward returns the decay of the ranking is looked at over."""
+QUANTILES, BINS = 10, 10
+"""Of the scores of a session; of P(up) over all sessions."""
+
+CAPTIONS: Mapping[str, str] = {
+    "model_figures": "How the models did on the sessions they served. Intervals are 95 %, with a lag of the overlap of"
+    " the labels. The base rate is what the shares of the classes in these very labels would have given to who had"
+    " known them, or the largest of them.",
+    "model_ic_by_month": "Mean rank correlation of the ranking and the excess returns that followed, by month of the"
+    " decision.",
+    "model_ic_decay": "Mean rank correlation of the ranking and the excess returns from the next open, by the sessions"
+    " held, over every {every:,}th session from the first.",
+    "model_quantiles": "Mean excess return of the label by tenth of the ranking, 1 the lowest scores, a session"
+    " counting once.",
+    "model_calibration": "P(up) as predicted and the share that went up, by tenth of P(up) over all sessions.",
+    "model_classes": "Shares of the classes: the likeliest by the model, and what the labels were.",
+    "model_attention": "Mean weight the network gives each feature, by month; equal weights would be {equal:.3f}.",
+    "model_baselines": "The ranking beside plain ones, on the same sessions (every {every:,}th from the first) and"
+    " members: raw factors, higher is better (the other way round the sign turns), and trained baselines where"
+    " `ashare models evaluate` left their answers for these data and settings.",
+    "model_events": "Requests to retrain, stocks barred, and switches, by session.",
+}
+"""What to say under each table; ``every`` is the setting ``selection.every``, ``equal`` one over the features."""
+
+
+def model_tables(run: Run, panels: Panels, settings: Settings | None = None) -> dict[str, pl.DataFrame]:
+    """Return how the models of a run did, by name of the table; nothing where the run asked no model.
+
+    ``model_ic_decay`` and ``model_baselines`` are of every n-th session from the first, n the run's setting
+    ``selection.every``: neighbours tell nearly the same, and the others would cost seven times as much.
+    ``model_attention`` and ``model_baselines`` need what only newer runs noted, ``model_events`` any event.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    panels : Panels
+        Of the run's data, or of later ones of the same lake.
+    settings : Settings, optional
+        In force, to find trained baselines that are kept in the home; only those made under the run's own are used.
+
+    Raises
+    ------
+    DataNotFit
+        A table of the run cannot be read, or the index lacks an open.
+    OutsideData
+        The panels lack a session of the run.
+    """
+    scores = run.more("scores")
+    if scores is None or not scores.height:
+        return {}
+    had = run.manifest["settings"]
+    labelling, every = LabelSettings(**had["labels"]), int(had["selection"]["every"])
+    ranked_by = str(had["selection"].get("rank_by", "p_up"))
+    scored = scored_of(scores, panels)
+    excess, score = scored.following(panels, labelling), scored.ranked_by(ranked_by)
+    coefficients, names = rank_ic(scored.panel(score), scored.panel(excess))
+    daily = _daily(panels, scored, coefficients, names)
+    by_quantile = quantiles_by_session(scored.panel(score), scored.panel(excess))
+    known = np.isfinite(excess)
+    said, truth = scored.said[known, :3].astype(np.float64), classes(excess[known], labelling)
+    bins = calibration(said[:, UP], truth == UP)
+    overlap = labelling.horizon - 1
+    some = scored.every(every)
+    found = {
+        "model_figures": _figures(coefficients, by_quantile, said, truth, bins, overlap),
+        "model_ic": daily,
+        "model_ic_by_month": _by_month(daily),
+        "model_ic_decay": decay(some, some.ranked_by(ranked_by), panels, labelling, every),
+        "model_quantiles": _quantiles(by_quantile, overlap),
+        "model_calibration": bins,
+        "model_classes": class_shares(np.repeat(_years(panels, scored), scored.counts)[known], said, truth),
+        "model_baselines": _baselines(run, panels, settings, some, daily, every),
+        "model_attention": _attention(run),
+        "model_events": _events(run),
+    }
+    return {name: table for name, table in found.items() if table is not None}
+
+
+def _daily(panels: Panels, scored: Scored, coefficients: Floats, names: npt.NDArray[np.int64]) -> pl.DataFrame:
+    """Return the rank IC of each session that has one: session, rank_ic, names."""
+    frame = pl.DataFrame({"session": panels.days[scored.rows], "rank_ic": coefficients, "names": names})
+    return frame.filter(pl.col("rank_ic").is_finite())
+
+
+def _by_month(daily: pl.DataFrame) -> pl.DataFrame:
+    """Return year, month, rank_ic (mean), sessions, names (mean)."""
+    session = pl.col("session")
+    return (
+        daily.group_by(session.dt.year().alias("year"), session.dt.month().cast(pl.Int32).alias("month"))
+        .agg(pl.col("rank_ic").mean(), pl.len().alias("sessions"), pl.col("names").mean())
+        .sort("year", "month")
+    )
+
+
+def decay(scored: Scored, score: Floats, panels: Panels, settings: LabelSettings, every: int) -> pl.DataFrame:
+    """Return the mean rank IC by horizon: horizon (sessions), rank_ic, low, high, sessions, names (mean).
+
+    Entry is the label's: the open of the session after the decision.
+
+    Parameters
+    ----------
+    scored : Scored
+        The sessions to look at.
+    score : array, (n,)
+        What they are ranked by.
+    panels : Panels
+        The data.
+    settings : LabelSettings
+        Everything about a label but its horizon.
+    every : int
+        Sessions from one of these sessions to the next.
+    """
+    ranked, rows = scored.panel(score), []
+    for horizon in HORIZONS:
+        following = scored.following(panels, settings.model_copy(update={"horizon": horizon}))
+        coefficients, names = rank_ic(ranked, scored.panel(following))
+        mean = mean_with_interval(coefficients, (horizon - 1) // every)  # how many of these sessions a label reaches
+        rows.append((horizon, *_shown(mean), mean.n, average(names[np.isfinite(coefficients)].astype(np.float64))))
+    return _frame(rows, ["horizon", "rank_ic", "low", "high", "sessions", "names"])
+
+
+def quantiles_by_session(score: Floats, excess: Floats) -> Floats:
+    """Return the mean return of each tenth of the labelled members of a session, (sessions, 10), NaN without any.
+
+    Parameters
+    ----------
+    score, excess : array, (sessions, places)
+        NaN is left out.
+    """
+    return quantile_returns(quantiles(np.where(np.isfinite(excess), score, np.nan), QUANTILES), excess, QUANTILES)
+
+
+def _quantiles(by_session: Floats, overlap: int) -> pl.DataFrame:
+    """Return quantile (1 the lowest scores), mean_return, low, high, sessions."""
+    means = [mean_with_interval(column, overlap) for column in by_session.T]
+    rows = [(at, *_shown(mean), mean.n) for at, mean in enumerate(means, start=1)]
+    return _frame(rows, ["quantile", "mean_return", "low", "high", "sessions"])
+
+
+def calibration(predicted: Floats, happened: npt.NDArray[np.bool_], bins: int = BINS) -> pl.DataFrame:
+    """Return predicted probabilities beside what happened, in bins of equal count.
+
+    Columns: bin, low and high (the least and the largest in it), predicted (mean), measured (share that happened),
+    count. Equal predictions stay together, so there may be fewer bins, and of unequal count.
+
+    Parameters
+    ----------
+    predicted : array, (n,)
+        Probabilities.
+    happened : array of bool, (n,)
+        Whether it did.
+    bins : int
+        How many.
+    """
+    if not len(predicted):
+        return _frame([], ["bin", "low", "high", "predicted", "measured", "count"])
+    edges = np.quantile(predicted, np.arange(1, bins) / bins)
+    at = np.searchsorted(edges, predicted)
+    count = np.bincount(at, minlength=bins)
+    there = np.flatnonzero(count)
+    sums = (np.bincount(at, values, minlength=bins)[there] / count[there] for values in (predicted, happened))
+    ordered = np.sort(predicted)
+    ends = np.cumsum(count[there])
+    low, high = ordered[ends - count[there]], ordered[ends - 1]  # the bins follow each other
+    columns = (there + 1, low, high, *sums, count[there])
+    return pl.DataFrame(dict(zip(["bin", "low", "high", "predicted", "measured", "count"], columns, strict=True)))
+
+
+def calibration_error(bins: pl.DataFrame) -> float:
+    """Return the expected calibration error: mean distance of predicted and measured, by count; NaN without any."""
+    distance = (bins["predicted"] - bins["measured"]).abs()
+    return float((distance * bins["count"]).sum() / bins["count"].sum()) if bins.height else math.nan
+
+
+def brier(said: Floats, truth: npt.NDArray[np.int64]) -> float:
+    """Return the Brier score of the three classes: the mean squared distance, 0 at best and 2 at worst.
+
+    Parameters
+    ----------
+    said : array, (n, 3) or (3,)
+        Probabilities, or one forecast for all.
+    truth : array of int, (n,)
+        The classes.
+    """
+    forecasts = np.broadcast_to(said, (len(truth), len(CLASS_NAMES)))
+    right = forecasts[np.arange(len(truth)), truth]
+    # the square of 1 - p of what came, and of p of what did not
+    return float((np.einsum("ij,ij->i", forecasts, forecasts) - 2 * right + 1).mean()) if len(truth) else math.nan
+
+
+def class_shares(
+    years: npt.NDArray[np.int64], said: Floats, truth: npt.NDArray[np.int64]
+) -> pl.DataFrame:
+    """Return by year the share of each class: year, class, predicted (the likeliest), measured, count.
+
+    Parameters
+    ----------
+    years : array of int, (n,)
+        Of the decisions.
+    said : array, (n, 3)
+        Probabilities.
+    truth : array of int, (n,)
+        The classes of the labels.
+    """
+    every, at = np.unique(years, return_inverse=True)
+    kinds = len(CLASS_NAMES)
+    predicted, measured = (
+        np.bincount(at * kinds + kind, minlength=len(every) * kinds) for kind in (said.argmax(axis=1), truth)
+    )
+    count = np.repeat(np.bincount(at, minlength=len(every)), kinds)
+    return pl.DataFrame(
+        {
+            "year": np.repeat(every, kinds).astype(np.int32),
+            "class": list(CLASS_NAMES) * len(every),
+            "predicted": predicted / count,
+            "measured": measured / count,
+            "count": count,
+        }
+    )
+
+
+def _years(panels: Panels, scored: Scored) -> npt.NDArray[np.int64]:
+    return panels.days[scored.rows].astype("datetime64[Y]").astype(np.int64) + 1970
+
+
+def _figures(
+    coefficients: Floats,
+    by_quantile: Floats,
+    said: Floats,
+    truth: npt.NDArray[np.int64],
+    bins: pl.DataFrame,
+    overlap: int,
+) -> pl.DataFrame:
+    """Return figure, measured, low, high, base_rate, count (sessions, or labels)."""
+    known = coefficients[np.isfinite(coefficients)]
+    mean, spread = (mean_with_interval(one, overlap) for one in (known, by_quantile[:, -1] - by_quantile[:, 0]))
+    sd, labelled = deviation(known), len(truth)
+    shares = np.bincount(truth, minlength=len(CLASS_NAMES)) / labelled if labelled else np.full(3, np.nan)
+    score, climate = brier(said, truth), brier(shares, truth)
+    right = average((said.argmax(axis=1) == truth).astype(np.float64))
+    rows = [
+        ("rank IC", *_shown(mean), None, mean.n),
+        ("rank IC over its standard deviation", mean.mean / sd if sd > 0 else math.nan, None, None, None, mean.n),
+        ("sessions with a rank IC above 0", average((known > 0).astype(np.float64)), None, None, 0.5, mean.n),
+        ("highest less lowest tenth", *_shown(spread), None, spread.n),
+        ("accuracy", right, None, None, float(shares.max()), labelled),
+        ("Brier score", score, None, None, climate, labelled),
+        ("Brier skill", 1 - score / climate if climate > 0 else math.nan, None, None, 0.0, labelled),
+        ("calibration error of P(up)", calibration_error(bins), None, None, 0.0, labelled),
+    ]
+    return _frame(rows, ["figure", "measured", "low", "high", "base_rate", "count"])
+
+
+def _baselines(
+    run: Run, panels: Panels, settings: Settings | None, some: Scored, network: pl.DataFrame, every: int
+) -> pl.DataFrame | None:
+    """Return name, kind (network, trained, factor), rank_ic, low, high, sessions, names: all on the same sessions.
+
+    A factor is looked at where it is known, so it may have fewer names. None where the run noted no factor.
+    """
+    noted = run.more("ic")
+    if noted is None:
+        return None
+    factors = noted.filter(pl.col("name") != "p_up").select(
+        "name", pl.lit("factor").alias("kind"), pl.col("decided").alias("session"), "rank_ic", pl.col("n").alias("names")
+    )
+    own = network.select(pl.lit(NETWORK).alias("name"), pl.lit(NETWORK).alias("kind"), "session", "rank_ic", "names")
+    trained = baseline_answers(run, panels, settings, some.rows)
+    series = pl.concat([own, *trained, factors], how="vertical_relaxed")
+    days = pl.Series(panels.days[some.rows]).implode()
+    shared = series.filter(pl.col("session").is_in(days), pl.col("session").is_in(own["session"].implode()))
+    overlap = (LabelSettings(**run.manifest["settings"]["labels"]).horizon - 1) // every
+    rows = []
+    for (name, kind), one in shared.sort("session").group_by("name", "kind", maintain_order=True):
+        mean = mean_with_interval(one["rank_ic"].fill_null(math.nan).to_numpy(), overlap)
+        rows.append((name, kind, *_shown(mean), mean.n, one["names"].mean()))
+    return _frame(rows, ["name", "kind", "rank_ic", "low", "high", "sessions", "names"])
+
+
+def _attention(run: Run) -> pl.DataFrame | None:
+    """Return year, month, feature, weight (mean over the sessions), sessions; None where the run noted none."""
+    noted = run.more("attention")
+    if noted is None:
+        return None
+    session = pl.col("session")
+    return (
+        noted.group_by(
+            session.dt.year().alias("year"), session.dt.month().cast(pl.Int32).alias("month"), "feature", maintain_order=True
+        )
+        .agg(pl.col("weight").cast(pl.Float64).mean(), pl.len().alias("sessions"))
+        .sort("year", "month", maintain_order=True)
+    )
+
+
+_SHOWN_EVENTS = {"watch": "asked to retrain", "blacklist": "barred"}
+
+
+def _events(run: Run) -> pl.DataFrame | None:
+    """Return session, rule, what, count: of the watch, the blacklist and the switches; stops are trades."""
+    noted = run.more("events")
+    if noted is None:
+        return None
+    rule, cause = pl.col("rule"), pl.col("cause")
+    switch = cause.is_in(list(SWITCHED))
+    what = pl.when(switch).then(cause).otherwise(rule.replace_strict(_SHOWN_EVENTS, default=None))
+    return (
+        noted.filter(switch | rule.is_in(list(_SHOWN_EVENTS)))
+        .group_by("session", "rule", what.alias("what"))
+        .agg(pl.len().alias("count"))
+        .sort("session", "rule", "what")
+    )
+
+
+def _shown(mean: Mean) -> tuple[float, float, float]:
+    return mean.mean, mean.low, mean.high
+
+
+_TEXT, _WHOLE = {"figure", "name", "kind"}, {"horizon", "quantile", "bin", "sessions", "count"}
+
+
+def _frame(rows: list[tuple[object, ...]], names: list[str]) -> pl.DataFrame:
+    """Return rows as a frame; what is not defined is null."""
+    kinds = {
+        name: pl.String if name in _TEXT else pl.Int64 if name in _WHOLE else pl.Float64 for name in names
+    }
+    return pl.DataFrame(rows, schema=kinds, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))

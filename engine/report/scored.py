@@ -1,0 +1,111 @@
+"""What a run's models said, beside the returns that followed: flat columns, cut into sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import polars as pl
+
+from engine.model.evaluate import rankings
+from engine.model.labels import labels, lag
+from engine.model.shelf import OUTPUTS
+from engine.panels.reader import Panels
+from engine.settings import LabelSettings
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Every scored member of every session, ordered by session.
+
+    Attributes
+    ----------
+    rows : array of int64, (sessions,)
+        The sessions, as rows of the panels, ascending.
+    counts : array of int64, (sessions,)
+        Members of each; ``n`` together.
+    sids : array of int32, (n,)
+        The stocks.
+    said : array of float32, (n, 4)
+        P(down), P(flat), P(up) and the expected excess return, known after the close of the session.
+    """
+
+    rows: Rows
+    counts: Rows
+    sids: npt.NDArray[np.int32]
+    said: npt.NDArray[np.float32]
+
+    def ranked_by(self, name: str) -> Floats:
+        """Return the score of a ranking (setting ``selection.rank_by``), (n,)."""
+        return rankings(self.said.astype(np.float64))[name]
+
+    def every(self, step: int) -> Scored:
+        """Return every ``step``-th session, from the first one on."""
+        taken = np.arange(len(self.rows)) % step == 0
+        members = np.repeat(taken, self.counts)
+        return Scored(self.rows[taken], self.counts[taken], self.sids[members], self.said[members])
+
+    def panel(self, values: Floats) -> Floats:
+        """Return a column as a panel, (sessions, most members), NaN where a session has fewer.
+
+        What stands in one place of two sessions are not the same stocks: for what looks at one session at a time.
+        """
+        place = np.arange(self.counts.max(initial=0)) < self.counts[:, None]
+        whole = np.full(place.shape, np.nan)
+        whole[place] = values
+        return whole
+
+    def following(self, panels: Panels, settings: LabelSettings) -> Floats:
+        """Return the excess return that followed each decision, (n,): the model's own label.
+
+        NaN where entry was impossible, and where the window is not over in the panels.
+
+        Raises
+        ------
+        DataNotFit
+            The index has no open on a session that is needed.
+        """
+        excess = np.full(len(self.sids), np.nan)
+        ends = np.cumsum(self.counts)
+        complete = self.rows + lag(settings) < len(panels.days)
+        for row, end, count in zip(self.rows[complete], ends[complete], self.counts[complete], strict=True):
+            members = slice(end - count, end)  # by the session: panels of all of them are ten times as dear
+            excess[members] = labels(panels, settings, int(row), 1).excess[0, self.sids[members]]
+        return excess
+
+
+def scored_of(scores: pl.DataFrame, panels: Panels) -> Scored:
+    """Arrange the scores of a run by the panels.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        ``scores.parquet``: session, ts_code of that day, and the outputs of the model.
+    panels : Panels
+        Of the run's data, or of later ones; a code they do not know is left out.
+
+    Raises
+    ------
+    OutsideData
+        The panels lack a session.
+    """
+    ordered = scores if scores["session"].is_sorted() else scores.sort("session", maintain_order=True)
+    sids = _sids(ordered["ts_code"], panels)
+    if sids.null_count():
+        ordered, sids = ordered.filter(sids.is_not_null()), sids.drop_nulls()
+    runs = ordered["session"].rle().struct.unnest()
+    rows = [panels.row(pd.Timestamp(day)) for day in runs["value"]]
+    said = ordered.select(OUTPUTS).to_numpy().astype(np.float32, copy=False)
+    return Scored(np.array(rows, dtype=np.int64), runs["len"].to_numpy().astype(np.int64), sids.to_numpy(), said)
+
+
+def _sids(codes: pl.Series, panels: Panels) -> pl.Series:
+    known: Sequence[str] = list(panels.sids)
+    sids = pl.Series(list(panels.sids.values()), dtype=pl.Int32)
+    return codes.replace_strict(pl.Series(known), sids, default=None, return_dtype=pl.Int32)
