@@ -64,7 +64,7 @@ def _daily(scores: Floats, returns: Floats, *views: Callable[[Floats], Floats]) 
 
 def rank_bounds(x: Floats) -> tuple[Counts, Counts]:
     """Return the lowest and the highest rank of each value of a vector without gaps; they differ for ties."""
-    order = np.argsort(x, kind="stable")
+    order = np.argsort(x)  # which of equal values comes first makes no difference to their bounds
     ordered = x[order]
     new = np.ones(len(x), dtype=bool)
     new[1:] = ordered[1:] != ordered[:-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,13 @@ from engine.model.windows import Window, window
 from engine.panels.bundle import Bundle
 from engine.panels.reader import Panels
 from engine.report.opened import Run
+from engine.report.scored import Rows
 from engine.settings import Settings
 
 NETWORK = "network"
 
 
-def baseline_answers(run: Run, panels: Panels, settings: Settings | None, rows: Sequence[int]) -> list[pl.DataFrame]:
+def baseline_answers(run: Run, panels: Panels, settings: Settings | None, rows: Rows) -> list[pl.DataFrame]:
     """Return the rank IC of each baseline whose answers are kept for all months of some sessions.
 
     Parameters
@@ -34,7 +35,7 @@ def baseline_answers(run: Run, panels: Panels, settings: Settings | None, rows: 
         Of the run's own data, else nothing fits.
     settings : Settings or None
         In force: where things are kept. Nothing is found where universe, factors, labels or model are not the run's.
-    rows : sequence of int
+    rows : array of int64
         The sessions, as rows of the panels.
 
     Returns
@@ -58,7 +59,7 @@ def _same(run: Run, settings: Settings) -> bool:
     return all(had.get(name) == getattr(settings, name).model_dump(mode="json") for name in SECTIONS)
 
 
-def _windows(rows: Sequence[int], panels: Panels, samples: Samples, settings: Settings) -> dict[int, Window]:
+def _windows(rows: Rows, panels: Panels, samples: Samples, settings: Settings) -> dict[int, Window]:
     """Return the window of the month of each session."""
     months = {int(row): str(panels.days[row].astype("datetime64[M]")) for row in rows}
     first, step = int(samples.rows[0]), lag(settings.labels)
@@ -76,7 +77,9 @@ def _of(
     settings: Settings,
 ) -> Iterator[pl.DataFrame]:
     """Yield the rank ICs of a baseline, if its answers for all these windows are there."""
-    labelled = {row: made for row, made in windows.items() if samples.between(row, row) != samples.between(row, row - 1)}
+    labelled = {
+        row: made for row, made in windows.items() if samples.between(row, row) != samples.between(row, row - 1)
+    }
     files = {made: answers_file(folder, settings, name, made) for made in dict.fromkeys(labelled.values())}
     if not files or not all(path.exists() for path in files.values()):
         return
@@ -85,7 +88,9 @@ def _of(
     for row, made in labelled.items():
         begin, part = samples.between(made.known_until + 1, made.known_until).start, samples.between(row, row)
         answer = np.array(said[made][part.start - begin : part.stop - begin], dtype=np.float64)
-        (coefficient,), (names,) = rank_ic(rankings(answer)[ranking][None], np.array(samples.excess[part])[None])
+        (coefficient,), (names,) = rank_ic(
+            rankings(answer)[ranking][None], np.array(samples.excess[part], dtype=np.float64)[None]
+        )
         found.append((name, "trained", panels.days[row].item(), float(coefficient), int(names)))
     schema = {"name": pl.String, "kind": pl.String, "session": pl.Date, "rank_ic": pl.Float64, "names": pl.Int64}
     yield pl.DataFrame(found, schema=schema, orient="row")

@@ -7,13 +7,23 @@ neighbouring sessions overlap, so intervals of means are Newey-West's with a lag
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.model.ic import Mean, average, deviation, mean_with_interval, quantile_returns, quantiles, rank_ic
+from engine.model.ic import (
+    Mean,
+    average,
+    deviation,
+    ic,
+    mean_with_interval,
+    quantile_returns,
+    quantiles,
+    rank_ic,
+    ranks,
+)
 from engine.model.label_columns import CLASS_NAMES
 from engine.model.labels import UP, classes
 from engine.panels.reader import Panels
@@ -82,18 +92,18 @@ def model_tables(run: Run, panels: Panels, settings: Settings | None = None) -> 
     excess, score = scored.following(panels, labelling), scored.ranked_by(ranked_by)
     coefficients, names = rank_ic(scored.panel(score), scored.panel(excess))
     daily = _daily(panels, scored, coefficients, names)
-    by_quantile = quantiles_by_session(scored.panel(score), scored.panel(excess))
     known = np.isfinite(excess)
     said, truth = scored.said[known, :3].astype(np.float64), classes(excess[known], labelling)
     bins = calibration(said[:, UP], truth == UP)
     overlap = labelling.horizon - 1
-    some = scored.every(every)
+    some, taken = scored.every(every)
+    by_quantile = quantiles_by_session(some.panel(score[taken]), some.panel(excess[taken]))
     found = {
-        "model_figures": _figures(coefficients, by_quantile, said, truth, bins, overlap),
+        "model_figures": _figures(daily, by_quantile, said, truth, bins, overlap, every),
         "model_ic": daily,
         "model_ic_by_month": _by_month(daily),
-        "model_ic_decay": decay(some, some.ranked_by(ranked_by), panels, labelling, every),
-        "model_quantiles": _quantiles(by_quantile, overlap),
+        "model_ic_decay": decay(some, score[taken], excess[taken], panels, labelling, every),
+        "model_quantiles": _quantiles(by_quantile, overlap // every),
         "model_calibration": bins,
         "model_classes": class_shares(np.repeat(_years(panels, scored), scored.counts)[known], said, truth),
         "model_baselines": _baselines(run, panels, settings, some, daily, every),
@@ -119,10 +129,13 @@ def _by_month(daily: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def decay(scored: Scored, score: Floats, panels: Panels, settings: LabelSettings, every: int) -> pl.DataFrame:
+def decay(
+    scored: Scored, score: Floats, excess: Floats, panels: Panels, settings: LabelSettings, every: int
+) -> pl.DataFrame:
     """Return the mean rank IC by horizon: horizon (sessions), rank_ic, low, high, sessions, names (mean).
 
-    Entry is the label's: the open of the session after the decision.
+    Entry is the label's: the open of the session after the decision. Whether it was possible does not hang on the
+    horizon, so the names of a session are the same over all of them, and their scores are ranked once.
 
     Parameters
     ----------
@@ -130,17 +143,24 @@ def decay(scored: Scored, score: Floats, panels: Panels, settings: LabelSettings
         The sessions to look at.
     score : array, (n,)
         What they are ranked by.
+    excess : array, (n,)
+        The labels of the run.
     panels : Panels
         The data.
     settings : LabelSettings
-        Everything about a label but its horizon.
+        Those of the run; the horizon is exchanged.
     every : int
         Sessions from one of these sessions to the next.
     """
-    ranked, rows = scored.panel(score), []
-    for horizon in HORIZONS:
-        following = scored.following(panels, settings.model_copy(update={"horizon": horizon}))
-        coefficients, names = rank_ic(ranked, scored.panel(following))
+    over = {
+        horizon: excess
+        if horizon == settings.horizon
+        else scored.following(panels, settings.model_copy(update={"horizon": horizon}))
+        for horizon in HORIZONS
+    }
+    ranked, rows = ranks(scored.panel(np.where(np.isfinite(over[HORIZONS[0]]), score, np.nan))), []
+    for horizon, following in over.items():
+        coefficients, names = ic(ranked, ranks(scored.panel(following)))
         mean = mean_with_interval(coefficients, (horizon - 1) // every)  # how many of these sessions a label reaches
         rows.append((horizon, *_shown(mean), mean.n, average(names[np.isfinite(coefficients)].astype(np.float64))))
     return _frame(rows, ["horizon", "rank_ic", "low", "high", "sessions", "names"])
@@ -167,8 +187,8 @@ def _quantiles(by_session: Floats, overlap: int) -> pl.DataFrame:
 def calibration(predicted: Floats, happened: npt.NDArray[np.bool_], bins: int = BINS) -> pl.DataFrame:
     """Return predicted probabilities beside what happened, in bins of equal count.
 
-    Columns: bin, low and high (the least and the largest in it), predicted (mean), measured (share that happened),
-    count. Equal predictions stay together, so there may be fewer bins, and of unequal count.
+    Columns: bin, low and high (its bounds; what is equal to the upper one is inside), predicted (mean), measured (share
+    that happened), count. Equal predictions stay together, so there may be fewer bins, and of unequal count.
 
     Parameters
     ----------
@@ -181,22 +201,19 @@ def calibration(predicted: Floats, happened: npt.NDArray[np.bool_], bins: int = 
     """
     if not len(predicted):
         return _frame([], ["bin", "low", "high", "predicted", "measured", "count"])
-    edges = np.quantile(predicted, np.arange(1, bins) / bins)
-    at = np.searchsorted(edges, predicted)
+    edges = np.quantile(predicted, np.arange(bins + 1) / bins)
+    at = np.searchsorted(edges[1:-1], predicted)
     count = np.bincount(at, minlength=bins)
     there = np.flatnonzero(count)
     sums = (np.bincount(at, values, minlength=bins)[there] / count[there] for values in (predicted, happened))
-    ordered = np.sort(predicted)
-    ends = np.cumsum(count[there])
-    low, high = ordered[ends - count[there]], ordered[ends - 1]  # the bins follow each other
-    columns = (there + 1, low, high, *sums, count[there])
+    columns = (there + 1, edges[there], edges[there + 1], *sums, count[there])
     return pl.DataFrame(dict(zip(["bin", "low", "high", "predicted", "measured", "count"], columns, strict=True)))
 
 
 def calibration_error(bins: pl.DataFrame) -> float:
     """Return the expected calibration error: mean distance of predicted and measured, by count; NaN without any."""
-    distance = (bins["predicted"] - bins["measured"]).abs()
-    return float((distance * bins["count"]).sum() / bins["count"].sum()) if bins.height else math.nan
+    predicted, measured, count = (bins[name].to_numpy() for name in ("predicted", "measured", "count"))
+    return float(np.abs(predicted - measured) @ count / count.sum()) if bins.height else math.nan
 
 
 def brier(said: Floats, truth: npt.NDArray[np.int64]) -> float:
@@ -204,20 +221,19 @@ def brier(said: Floats, truth: npt.NDArray[np.int64]) -> float:
 
     Parameters
     ----------
-    said : array, (n, 3) or (3,)
-        Probabilities, or one forecast for all.
+    said : array, (n, 3)
+        Probabilities.
     truth : array of int, (n,)
         The classes.
     """
-    forecasts = np.broadcast_to(said, (len(truth), len(CLASS_NAMES)))
-    right = forecasts[np.arange(len(truth)), truth]
-    # the square of 1 - p of what came, and of p of what did not
-    return float((np.einsum("ij,ij->i", forecasts, forecasts) - 2 * right + 1).mean()) if len(truth) else math.nan
+    if not len(truth):
+        return math.nan
+    right = said[np.arange(len(truth)), truth].sum()
+    # the squares of all p, with (1 - p) squared instead of p squared for what came
+    return float(np.einsum("ij,ij->", said, said) - 2 * right) / len(truth) + 1
 
 
-def class_shares(
-    years: npt.NDArray[np.int64], said: Floats, truth: npt.NDArray[np.int64]
-) -> pl.DataFrame:
+def class_shares(years: npt.NDArray[np.int64], said: Floats, truth: npt.NDArray[np.int64]) -> pl.DataFrame:
     """Return by year the share of each class: year, class, predicted (the likeliest), measured, count.
 
     Parameters
@@ -229,21 +245,35 @@ def class_shares(
     truth : array of int, (n,)
         The classes of the labels.
     """
-    every, at = np.unique(years, return_inverse=True)
-    kinds = len(CLASS_NAMES)
+    if not len(years):
+        return pl.DataFrame(schema=_CLASSES)
+    kinds, first = len(CLASS_NAMES), int(years.min())
+    shape = int(years.max()) - first + 1, kinds
     predicted, measured = (
-        np.bincount(at * kinds + kind, minlength=len(every) * kinds) for kind in (said.argmax(axis=1), truth)
+        np.bincount((years - first) * kinds + kind, minlength=shape[0] * kinds).reshape(shape)
+        for kind in (said.argmax(axis=1), truth)
     )
-    count = np.repeat(np.bincount(at, minlength=len(every)), kinds)
+    count = measured.sum(axis=1)
+    there = np.flatnonzero(count)
     return pl.DataFrame(
         {
-            "year": np.repeat(every, kinds).astype(np.int32),
-            "class": list(CLASS_NAMES) * len(every),
-            "predicted": predicted / count,
-            "measured": measured / count,
-            "count": count,
-        }
+            "year": np.repeat(there + first, kinds).astype(np.int32),
+            "class": list(CLASS_NAMES) * len(there),
+            "predicted": (predicted[there] / count[there, None]).ravel(),
+            "measured": (measured[there] / count[there, None]).ravel(),
+            "count": np.repeat(count[there], kinds),
+        },
+        schema=_CLASSES,
     )
+
+
+_CLASSES = {
+    "year": pl.Int32,
+    "class": pl.String,
+    "predicted": pl.Float64,
+    "measured": pl.Float64,
+    "count": pl.Int64,
+}
 
 
 def _years(panels: Panels, scored: Scored) -> npt.NDArray[np.int64]:
@@ -251,19 +281,20 @@ def _years(panels: Panels, scored: Scored) -> npt.NDArray[np.int64]:
 
 
 def _figures(
-    coefficients: Floats,
+    daily: pl.DataFrame,
     by_quantile: Floats,
     said: Floats,
     truth: npt.NDArray[np.int64],
     bins: pl.DataFrame,
     overlap: int,
+    every: int,
 ) -> pl.DataFrame:
     """Return figure, measured, low, high, base_rate, count (sessions, or labels)."""
-    known = coefficients[np.isfinite(coefficients)]
-    mean, spread = (mean_with_interval(one, overlap) for one in (known, by_quantile[:, -1] - by_quantile[:, 0]))
-    sd, labelled = deviation(known), len(truth)
-    shares = np.bincount(truth, minlength=len(CLASS_NAMES)) / labelled if labelled else np.full(3, np.nan)
-    score, climate = brier(said, truth), brier(shares, truth)
+    known, labelled = daily["rank_ic"].to_numpy(), len(truth)
+    mean, sd = mean_with_interval(known, overlap), deviation(known)
+    spread = mean_with_interval(by_quantile[:, -1] - by_quantile[:, 0], overlap // every)
+    shares = np.bincount(truth, minlength=len(CLASS_NAMES)) / (labelled or math.nan)
+    score, climate = brier(said, truth), 1 - float(shares @ shares)  # the Brier score of the shares, for everybody
     right = average((said.argmax(axis=1) == truth).astype(np.float64))
     rows = [
         ("rank IC", *_shown(mean), None, mean.n),
@@ -289,7 +320,11 @@ def _baselines(
     if noted is None:
         return None
     factors = noted.filter(pl.col("name") != "p_up").select(
-        "name", pl.lit("factor").alias("kind"), pl.col("decided").alias("session"), "rank_ic", pl.col("n").alias("names")
+        "name",
+        pl.lit("factor").alias("kind"),
+        pl.col("decided").alias("session"),
+        "rank_ic",
+        pl.col("n").alias("names"),
     )
     own = network.select(pl.lit(NETWORK).alias("name"), pl.lit(NETWORK).alias("kind"), "session", "rank_ic", "names")
     trained = baseline_answers(run, panels, settings, some.rows)
@@ -312,7 +347,10 @@ def _attention(run: Run) -> pl.DataFrame | None:
     session = pl.col("session")
     return (
         noted.group_by(
-            session.dt.year().alias("year"), session.dt.month().cast(pl.Int32).alias("month"), "feature", maintain_order=True
+            session.dt.year().alias("year"),
+            session.dt.month().cast(pl.Int32).alias("month"),
+            "feature",
+            maintain_order=True,
         )
         .agg(pl.col("weight").cast(pl.Float64).mean(), pl.len().alias("sessions"))
         .sort("year", "month", maintain_order=True)
@@ -345,9 +383,7 @@ def _shown(mean: Mean) -> tuple[float, float, float]:
 _TEXT, _WHOLE = {"figure", "name", "kind"}, {"horizon", "quantile", "bin", "sessions", "count"}
 
 
-def _frame(rows: list[tuple[object, ...]], names: list[str]) -> pl.DataFrame:
+def _frame(rows: Sequence[tuple[object, ...]], names: Sequence[str]) -> pl.DataFrame:
     """Return rows as a frame; what is not defined is null."""
-    kinds = {
-        name: pl.String if name in _TEXT else pl.Int64 if name in _WHOLE else pl.Float64 for name in names
-    }
+    kinds = {name: pl.String if name in _TEXT else pl.Int64 if name in _WHOLE else pl.Float64 for name in names}
     return pl.DataFrame(rows, schema=kinds, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))

@@ -381,7 +381,8 @@ def _scores(record: RunRecord) -> pl.DataFrame:
 
 def _attention(record: RunRecord) -> pl.DataFrame:
     """Return what the models looked at, a row a session and feature; the weights of a session add up to 1."""
-    sessions, weights = list(record.attention), np.stack(list(record.attention.values()))
+    sessions = np.array(list(record.attention), dtype="datetime64[D]")
+    weights = np.stack(list(record.attention.values()))
     names = {"session": np.repeat(sessions, len(NAMES)), "feature": list(NAMES) * len(sessions)}
     return pl.DataFrame({**names, "weight": weights.ravel()}, schema=ATTENTION)
 

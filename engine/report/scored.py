@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,11 +45,11 @@ class Scored:
         """Return the score of a ranking (setting ``selection.rank_by``), (n,)."""
         return rankings(self.said.astype(np.float64))[name]
 
-    def every(self, step: int) -> Scored:
-        """Return every ``step``-th session, from the first one on."""
+    def every(self, step: int) -> tuple[Scored, npt.NDArray[np.bool_]]:
+        """Return every ``step``-th session from the first one on, and which of the members, (n,), are theirs."""
         taken = np.arange(len(self.rows)) % step == 0
         members = np.repeat(taken, self.counts)
-        return Scored(self.rows[taken], self.counts[taken], self.sids[members], self.said[members])
+        return Scored(self.rows[taken], self.counts[taken], self.sids[members], self.said[members]), members
 
     def panel(self, values: Floats) -> Floats:
         """Return a column as a panel, (sessions, most members), NaN where a session has fewer.
@@ -73,11 +73,25 @@ class Scored:
         """
         excess = np.full(len(self.sids), np.nan)
         ends = np.cumsum(self.counts)
-        complete = self.rows + lag(settings) < len(panels.days)
-        for row, end, count in zip(self.rows[complete], ends[complete], self.counts[complete], strict=True):
-            members = slice(end - count, end)  # by the session: panels of all of them are ten times as dear
-            excess[members] = labels(panels, settings, int(row), 1).excess[0, self.sids[members]]
+        for first, last in _blocks(self.rows[self.rows + lag(settings) < len(panels.days)]):
+            members = slice(ends[first] - self.counts[first], ends[last])
+            found = labels(panels, settings, int(self.rows[first]), last - first + 1).excess
+            at = np.repeat(np.arange(len(found)), self.counts[first : last + 1])
+            excess[members] = found[at, self.sids[members]]
         return excess
+
+
+BLOCK = 16
+"""Sessions whose labels are made at once: what fits a processor's cache takes a third of the time of all at once."""
+
+
+def _blocks(rows: Rows) -> Iterator[tuple[int, int]]:
+    """Yield first and last position of stretches of rows that follow each other, none longer than ``BLOCK``."""
+    first = 0
+    for at in range(1, len(rows) + 1):
+        if at == len(rows) or rows[at] != rows[at - 1] + 1 or at - first == BLOCK:
+            yield first, at - 1
+            first = at
 
 
 def scored_of(scores: pl.DataFrame, panels: Panels) -> Scored:
@@ -106,6 +120,5 @@ def scored_of(scores: pl.DataFrame, panels: Panels) -> Scored:
 
 
 def _sids(codes: pl.Series, panels: Panels) -> pl.Series:
-    known: Sequence[str] = list(panels.sids)
-    sids = pl.Series(list(panels.sids.values()), dtype=pl.Int32)
-    return codes.replace_strict(pl.Series(known), sids, default=None, return_dtype=pl.Int32)
+    known = pl.Series(list(panels.sids)), pl.Series(list(panels.sids.values()), dtype=pl.Int32)
+    return codes.replace_strict(*known, default=None, return_dtype=pl.Int32)
