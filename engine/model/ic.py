@@ -69,6 +69,9 @@ def rank_bounds(x: Floats) -> tuple[Counts, Counts]:
     new = np.ones(len(x), dtype=bool)
     new[1:] = ordered[1:] != ordered[:-1]
     value = np.empty(len(x), dtype=np.int64)
+    if new.all():
+        value[order] = np.arange(1, len(x) + 1)
+        return value, value
     value[order] = np.cumsum(new) - 1
     start = np.append(np.flatnonzero(new), len(x))
     return start[value] + 1, start[value + 1]

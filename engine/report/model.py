@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,8 @@ from engine.types import SWITCHED
 
 HORIZONS = (1, 2, 5, 10, 20, 40, 60)
 """Sessions of the forward returns the decay of the ranking is looked at over."""
+MOST_SESSIONS = 250
+"""Looked at by the dear tables: it bounds what the report of a long run costs."""
 QUANTILES, BINS = 10, 10
 """Of the scores of a session; of P(up) over all sessions."""
 
@@ -47,7 +50,7 @@ CAPTIONS: Mapping[str, str] = {
     "model_ic_decay": "Mean rank correlation of the ranking and the excess returns from the next open, by the sessions"
     " held, over every {every:,}th session from the first.",
     "model_quantiles": "Mean excess return of the label by tenth of the ranking, 1 the lowest scores, a session"
-    " counting once.",
+    " counting once, over every {every:,}th session from the first.",
     "model_calibration": "P(up) as predicted and the share that went up, by tenth of P(up) over all sessions.",
     "model_classes": "Shares of the classes: the likeliest by the model, and what the labels were.",
     "model_attention": "Mean weight the network gives each feature, by month; equal weights would be {equal:.3f}.",
@@ -56,15 +59,15 @@ CAPTIONS: Mapping[str, str] = {
     " `ashare models evaluate` left their answers for these data and settings.",
     "model_events": "Requests to retrain, stocks barred, and switches, by session.",
 }
-"""What to say under each table; ``every`` is the setting ``selection.every``, ``equal`` one over the features."""
+"""What to say under each table; ``every`` is what ``step`` returns, ``equal`` one over the features."""
 
 
 def model_tables(run: Run, panels: Panels, settings: Settings | None = None) -> dict[str, pl.DataFrame]:
     """Return how the models of a run did, by name of the table; nothing where the run asked no model.
 
-    ``model_ic_decay`` and ``model_baselines`` are of every n-th session from the first, n the run's setting
-    ``selection.every``: neighbours tell nearly the same, and the others would cost seven times as much.
-    ``model_attention`` and ``model_baselines`` need what only newer runs noted, ``model_events`` any event.
+    ``model_ic_decay``, ``model_quantiles`` and ``model_baselines`` are of every n-th session from the first, n from
+    ``step``: neighbours tell nearly the same, and all would cost five times as much. A run that noted no attention, no
+    ICs of factors or no events lacks those tables.
 
     Parameters
     ----------
@@ -85,38 +88,76 @@ def model_tables(run: Run, panels: Panels, settings: Settings | None = None) -> 
     scores = run.more("scores")
     if scores is None or not scores.height:
         return {}
-    had = run.manifest["settings"]
-    labelling, every = LabelSettings(**had["labels"]), int(had["selection"]["every"])
-    ranked_by = str(had["selection"].get("rank_by", "p_up"))
-    scored = scored_of(scores, panels)
-    excess, score = scored.following(panels, labelling), scored.ranked_by(ranked_by)
-    coefficients, names = rank_ic(scored.panel(score), scored.panel(excess))
-    daily = _daily(panels, scored, coefficients, names)
-    known = np.isfinite(excess)
-    said, truth = scored.said[known, :3].astype(np.float64), classes(excess[known], labelling)
-    bins = calibration(said[:, UP], truth == UP)
-    overlap = labelling.horizon - 1
-    some, taken = scored.every(every)
-    by_quantile = quantiles_by_session(some.panel(score[taken]), some.panel(excess[taken]))
+    seen = _seen(run, scores, panels)
+    ranking, probabilities = _ranking(seen, panels), _probabilities(seen, panels)
     found = {
-        "model_figures": _figures(daily, by_quantile, said, truth, bins, overlap, every),
-        "model_ic": daily,
-        "model_ic_by_month": _by_month(daily),
-        "model_ic_decay": decay(some, score[taken], excess[taken], panels, labelling, every),
-        "model_quantiles": _quantiles(by_quantile, overlap // every),
-        "model_calibration": bins,
-        "model_classes": class_shares(np.repeat(_years(panels, scored), scored.counts)[known], said, truth),
-        "model_baselines": _baselines(run, panels, settings, some, daily, every),
+        "model_figures": pl.concat([ranking.pop("figures"), probabilities.pop("figures")]),
+        **ranking,
+        **probabilities,
+        "model_baselines": _baselines(run, panels, settings, seen, ranking["model_ic"]),
         "model_attention": _attention(run),
         "model_events": _events(run),
     }
     return {name: table for name, table in found.items() if table is not None}
 
 
-def _daily(panels: Panels, scored: Scored, coefficients: Floats, names: npt.NDArray[np.int64]) -> pl.DataFrame:
-    """Return the rank IC of each session that has one: session, rank_ic, names."""
-    frame = pl.DataFrame({"session": panels.days[scored.rows], "rank_ic": coefficients, "names": names})
-    return frame.filter(pl.col("rank_ic").is_finite())
+@dataclass(frozen=True)
+class _Seen:
+    """What a run's models said and what followed; ``score`` and ``excess`` are columns of ``scored``."""
+
+    labelling: LabelSettings
+    every: int
+    scored: Scored
+    score: Floats
+    excess: Floats
+
+
+def _seen(run: Run, scores: pl.DataFrame, panels: Panels) -> _Seen:
+    had, scored = run.manifest["settings"], scored_of(scores, panels)
+    labelling, ranked_by = LabelSettings(**had["labels"]), str(had["selection"].get("rank_by", "p_up"))
+    return _Seen(labelling, step(run), scored, scored.ranked_by(ranked_by), scored.following(panels, labelling))
+
+
+def step(run: Run) -> int:
+    """Return how many sessions lie from one to the next of those the dear tables look at.
+
+    That is the run's ``selection.every``, so that they are its rebalances, or in long runs a multiple of it.
+    """
+    every = int(run.manifest["settings"]["selection"]["every"])
+    return every * max(-(-run.perf.height // (every * MOST_SESSIONS)), 1)
+
+
+def _ranking(seen: _Seen, panels: Panels) -> dict[str, pl.DataFrame]:
+    """Return the tables of how the members were ordered, and the figures."""
+    scored, overlap = seen.scored, seen.labelling.horizon - 1
+    coefficients, names = rank_ic(scored.panel(seen.score), scored.panel(seen.excess))
+    daily = pl.DataFrame({"session": panels.days[scored.rows], "rank_ic": coefficients, "names": names})
+    daily = daily.filter(pl.col("rank_ic").is_finite())
+    some, taken = scored.every(seen.every)
+    score, excess = seen.score[taken], seen.excess[taken]
+    by_quantile = quantiles_by_session(some.panel(score), some.panel(excess))
+    return {
+        "figures": _ranking_figures(daily["rank_ic"].to_numpy(), by_quantile, overlap, seen.every),
+        "model_ic": daily,
+        "model_ic_by_month": _by_month(daily),
+        "model_ic_decay": decay(some, score, excess, panels, seen.labelling, seen.every),
+        "model_quantiles": _quantiles(by_quantile, overlap // seen.every),
+    }
+
+
+def _ranking_figures(coefficients: Floats, by_quantile: Floats, overlap: int, every: int) -> pl.DataFrame:
+    mean, sd = mean_with_interval(coefficients, overlap), deviation(coefficients)
+    spread = mean_with_interval(by_quantile[:, -1] - by_quantile[:, 0], overlap // every)
+    rows = [
+        ("rank IC", *_shown(mean), None, mean.n),
+        ("rank IC over its standard deviation", mean.mean / sd if sd > 0 else math.nan, None, None, None, mean.n),
+        ("sessions with a rank IC above 0", average((coefficients > 0).astype(np.float64)), None, None, 0.5, mean.n),
+        ("highest less lowest tenth", *_shown(spread), None, spread.n),
+    ]
+    return _frame(rows, _FIGURES)
+
+
+_FIGURES = ("figure", "measured", "low", "high", "base_rate", "count")
 
 
 def _by_month(daily: pl.DataFrame) -> pl.DataFrame:
@@ -184,6 +225,33 @@ def _quantiles(by_session: Floats, overlap: int) -> pl.DataFrame:
     return _frame(rows, ["quantile", "mean_return", "low", "high", "sessions"])
 
 
+def _probabilities(seen: _Seen, panels: Panels) -> dict[str, pl.DataFrame]:
+    """Return the tables of the probabilities of the classes, and the figures."""
+    known = np.isfinite(seen.excess)
+    said, truth = seen.scored.said[known, :3].astype(np.float64), classes(seen.excess[known], seen.labelling)
+    bins = calibration(said[:, UP].copy(), truth == UP)
+    years = panels.days[seen.scored.rows].astype("datetime64[Y]").astype(np.int64) + 1970
+    return {
+        "figures": _class_figures(said, truth, bins),
+        "model_calibration": bins,
+        "model_classes": class_shares(np.repeat(years, seen.scored.counts)[known], said, truth),
+    }
+
+
+def _class_figures(said: Floats, truth: npt.NDArray[np.int64], bins: pl.DataFrame) -> pl.DataFrame:
+    labelled = len(truth)
+    shares = np.bincount(truth, minlength=len(CLASS_NAMES)) / (labelled or math.nan)
+    score, climate = brier(said, truth), 1 - float(shares @ shares)  # the Brier score of the shares, for everybody
+    right = average((said.argmax(axis=1) == truth).astype(np.float64))
+    rows = [
+        ("accuracy", right, None, None, float(shares.max()), labelled),
+        ("Brier score", score, None, None, climate, labelled),
+        ("Brier skill", 1 - score / climate if climate > 0 else math.nan, None, None, 0.0, labelled),
+        ("calibration error of P(up)", calibration_error(bins), None, None, 0.0, labelled),
+    ]
+    return _frame(rows, _FIGURES)
+
+
 def calibration(predicted: Floats, happened: npt.NDArray[np.bool_], bins: int = BINS) -> pl.DataFrame:
     """Return predicted probabilities beside what happened, in bins of equal count.
 
@@ -202,7 +270,9 @@ def calibration(predicted: Floats, happened: npt.NDArray[np.bool_], bins: int = 
     if not len(predicted):
         return _frame([], ["bin", "low", "high", "predicted", "measured", "count"])
     edges = np.quantile(predicted, np.arange(bins + 1) / bins)
-    at = np.searchsorted(edges[1:-1], predicted)
+    at = np.zeros(len(predicted), dtype=np.int64)
+    for edge in edges[1:-1]:  # a search for each prediction takes three times as long
+        at += predicted > edge
     count = np.bincount(at, minlength=bins)
     there = np.flatnonzero(count)
     sums = (np.bincount(at, values, minlength=bins)[there] / count[there] for values in (predicted, happened))
@@ -276,67 +346,31 @@ _CLASSES = {
 }
 
 
-def _years(panels: Panels, scored: Scored) -> npt.NDArray[np.int64]:
-    return panels.days[scored.rows].astype("datetime64[Y]").astype(np.int64) + 1970
-
-
-def _figures(
-    daily: pl.DataFrame,
-    by_quantile: Floats,
-    said: Floats,
-    truth: npt.NDArray[np.int64],
-    bins: pl.DataFrame,
-    overlap: int,
-    every: int,
-) -> pl.DataFrame:
-    """Return figure, measured, low, high, base_rate, count (sessions, or labels)."""
-    known, labelled = daily["rank_ic"].to_numpy(), len(truth)
-    mean, sd = mean_with_interval(known, overlap), deviation(known)
-    spread = mean_with_interval(by_quantile[:, -1] - by_quantile[:, 0], overlap // every)
-    shares = np.bincount(truth, minlength=len(CLASS_NAMES)) / (labelled or math.nan)
-    score, climate = brier(said, truth), 1 - float(shares @ shares)  # the Brier score of the shares, for everybody
-    right = average((said.argmax(axis=1) == truth).astype(np.float64))
-    rows = [
-        ("rank IC", *_shown(mean), None, mean.n),
-        ("rank IC over its standard deviation", mean.mean / sd if sd > 0 else math.nan, None, None, None, mean.n),
-        ("sessions with a rank IC above 0", average((known > 0).astype(np.float64)), None, None, 0.5, mean.n),
-        ("highest less lowest tenth", *_shown(spread), None, spread.n),
-        ("accuracy", right, None, None, float(shares.max()), labelled),
-        ("Brier score", score, None, None, climate, labelled),
-        ("Brier skill", 1 - score / climate if climate > 0 else math.nan, None, None, 0.0, labelled),
-        ("calibration error of P(up)", calibration_error(bins), None, None, 0.0, labelled),
-    ]
-    return _frame(rows, ["figure", "measured", "low", "high", "base_rate", "count"])
-
-
 def _baselines(
-    run: Run, panels: Panels, settings: Settings | None, some: Scored, network: pl.DataFrame, every: int
+    run: Run, panels: Panels, settings: Settings | None, seen: _Seen, network: pl.DataFrame
 ) -> pl.DataFrame | None:
-    """Return name, kind (network, trained, factor), rank_ic, low, high, sessions, names: all on the same sessions.
+    """Return name, kind (network, trained, factor), rank_ic, low, high, sessions, names (mean): all on the same sessions.
 
     A factor is looked at where it is known, so it may have fewer names. None where the run noted no factor.
     """
     noted = run.more("ic")
     if noted is None:
         return None
-    factors = noted.filter(pl.col("name") != "p_up").select(
-        "name",
-        pl.lit("factor").alias("kind"),
-        pl.col("decided").alias("session"),
-        "rank_ic",
-        pl.col("n").alias("names"),
-    )
+    rows = seen.scored.every(seen.every)[0].rows
     own = network.select(pl.lit(NETWORK).alias("name"), pl.lit(NETWORK).alias("kind"), "session", "rank_ic", "names")
-    trained = baseline_answers(run, panels, settings, some.rows)
-    series = pl.concat([own, *trained, factors], how="vertical_relaxed")
-    days = pl.Series(panels.days[some.rows]).implode()
-    shared = series.filter(pl.col("session").is_in(days), pl.col("session").is_in(own["session"].implode()))
-    overlap = (LabelSettings(**run.manifest["settings"]["labels"]).horizon - 1) // every
-    rows = []
-    for (name, kind), one in shared.sort("session").group_by("name", "kind", maintain_order=True):
-        mean = mean_with_interval(one["rank_ic"].fill_null(math.nan).to_numpy(), overlap)
-        rows.append((name, kind, *_shown(mean), mean.n, one["names"].mean()))
-    return _frame(rows, ["name", "kind", "rank_ic", "low", "high", "sessions", "names"])
+    factors = noted.filter(pl.col("name") != "p_up").select(
+        "name", pl.lit("factor").alias("kind"), pl.col("decided").alias("session"), "rank_ic", names="n"
+    )
+    shared = own.filter(pl.col("session").is_in(pl.Series(panels.days[rows]).implode()))["session"]
+    series = pl.concat([own, *baseline_answers(run, panels, settings, rows), factors], how="vertical_relaxed")
+    found = []
+    for (name, kind), one in series.filter(pl.col("session").is_in(shared.implode())).group_by(
+        "name", "kind", maintain_order=True
+    ):
+        coefficients = one.sort("session")["rank_ic"].fill_null(math.nan).to_numpy()
+        mean = mean_with_interval(coefficients, (seen.labelling.horizon - 1) // seen.every)
+        found.append((name, kind, *_shown(mean), mean.n, one["names"].mean()))
+    return _frame(found, ("name", "kind", "rank_ic", "low", "high", "sessions", "names"))
 
 
 def _attention(run: Run) -> pl.DataFrame | None:
