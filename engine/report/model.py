@@ -28,6 +28,7 @@ from engine.model.ic import (
 from engine.model.label_columns import CLASS_NAMES
 from engine.model.labels import UP, classes
 from engine.panels.reader import Panels
+from engine.pipeline.factors import NAMES
 from engine.report.baselines import NETWORK, baseline_answers
 from engine.report.opened import Run
 from engine.report.scored import Floats, Scored, scored_of
@@ -36,8 +37,8 @@ from engine.types import SWITCHED
 
 HORIZONS = (1, 2, 5, 10, 20, 40, 60)
 """Sessions of the forward returns the decay of the ranking is looked at over."""
-MOST_SESSIONS = 250
-"""Looked at by the dear tables: it bounds what the report of a long run costs."""
+SOME, FEW = 250, 100
+"""Most sessions the dear tables look at, and the dearest: it bounds what the report of a long run costs."""
 QUANTILES, BINS = 10, 10
 """Of the scores of a session; of P(up) over all sessions."""
 
@@ -59,7 +60,18 @@ CAPTIONS: Mapping[str, str] = {
     " `ashare models evaluate` left their answers for these data and settings.",
     "model_events": "Requests to retrain, stocks barred, and switches, by session.",
 }
-"""What to say under each table; ``every`` is what ``step`` returns, ``equal`` one over the features."""
+"""What to say under each table; ``captions`` has what fills the places."""
+
+
+def captions(run: Run) -> dict[str, tuple[str, dict[str, float]]]:
+    """Return for each table the sentence under it and the values of its places, for ``engine.words``."""
+    values: dict[str, dict[str, float]] = {
+        "model_ic_decay": {"every": step(run, FEW)},
+        "model_quantiles": {"every": step(run)},
+        "model_baselines": {"every": step(run)},
+        "model_attention": {"equal": 1 / len(NAMES)},
+    }
+    return {name: (sentence, values.get(name, {})) for name, sentence in CAPTIONS.items()}
 
 
 def model_tables(run: Run, panels: Panels, settings: Settings | None = None) -> dict[str, pl.DataFrame]:
@@ -103,10 +115,15 @@ def model_tables(run: Run, panels: Panels, settings: Settings | None = None) -> 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a run's models said and what followed; ``score`` and ``excess`` are columns of ``scored``."""
+    """What a run's models said and what followed.
+
+    ``score`` and ``excess`` are columns of ``scored``; ``some`` and ``few`` the sessions from one to the next of those
+    the dear tables look at.
+    """
 
     labelling: LabelSettings
-    every: int
+    some: int
+    few: int
     scored: Scored
     score: Floats
     excess: Floats
@@ -115,16 +132,17 @@ class _Seen:
 def _seen(run: Run, scores: pl.DataFrame, panels: Panels) -> _Seen:
     had, scored = run.manifest["settings"], scored_of(scores, panels)
     labelling, ranked_by = LabelSettings(**had["labels"]), str(had["selection"].get("rank_by", "p_up"))
-    return _Seen(labelling, step(run), scored, scored.ranked_by(ranked_by), scored.following(panels, labelling))
+    score, excess = scored.ranked_by(ranked_by), scored.following(panels, labelling)
+    return _Seen(labelling, step(run), step(run, FEW), scored, score, excess)
 
 
-def step(run: Run) -> int:
+def step(run: Run, most: int = SOME) -> int:
     """Return how many sessions lie from one to the next of those the dear tables look at.
 
-    That is the run's ``selection.every``, so that they are its rebalances, or in long runs a multiple of it.
+    That is the run's ``selection.every``, so that they are its rebalances, or a multiple of it: at most ``most``.
     """
     every = int(run.manifest["settings"]["selection"]["every"])
-    return every * max(-(-run.perf.height // (every * MOST_SESSIONS)), 1)
+    return every * max(-(-run.perf.height // (every * most)), 1)
 
 
 def _ranking(seen: _Seen, panels: Panels) -> dict[str, pl.DataFrame]:
@@ -133,15 +151,15 @@ def _ranking(seen: _Seen, panels: Panels) -> dict[str, pl.DataFrame]:
     coefficients, names = rank_ic(scored.panel(seen.score), scored.panel(seen.excess))
     daily = pl.DataFrame({"session": panels.days[scored.rows], "rank_ic": coefficients, "names": names})
     daily = daily.filter(pl.col("rank_ic").is_finite())
-    some, taken = scored.every(seen.every)
-    score, excess = seen.score[taken], seen.excess[taken]
-    by_quantile = quantiles_by_session(some.panel(score), some.panel(excess))
+    some, taken = scored.every(seen.some)
+    by_quantile = quantiles_by_session(some.panel(seen.score[taken]), some.panel(seen.excess[taken]))
+    few, taken = scored.every(seen.few)
     return {
-        "figures": _ranking_figures(daily["rank_ic"].to_numpy(), by_quantile, overlap, seen.every),
+        "figures": _ranking_figures(daily["rank_ic"].to_numpy(), by_quantile, overlap, seen.some),
         "model_ic": daily,
         "model_ic_by_month": _by_month(daily),
-        "model_ic_decay": decay(some, score, excess, panels, seen.labelling, seen.every),
-        "model_quantiles": _quantiles(by_quantile, overlap // seen.every),
+        "model_ic_decay": decay(few, seen.score[taken], seen.excess[taken], panels, seen.labelling, seen.few),
+        "model_quantiles": _quantiles(by_quantile, overlap // seen.some),
     }
 
 
@@ -270,7 +288,7 @@ def calibration(predicted: Floats, happened: npt.NDArray[np.bool_], bins: int = 
     if not len(predicted):
         return _frame([], ["bin", "low", "high", "predicted", "measured", "count"])
     edges = np.quantile(predicted, np.arange(bins + 1) / bins)
-    at = np.zeros(len(predicted), dtype=np.int64)
+    at = np.zeros(len(predicted), dtype=np.int16)
     for edge in edges[1:-1]:  # a search for each prediction takes three times as long
         at += predicted > edge
     count = np.bincount(at, minlength=bins)
@@ -349,14 +367,14 @@ _CLASSES = {
 def _baselines(
     run: Run, panels: Panels, settings: Settings | None, seen: _Seen, network: pl.DataFrame
 ) -> pl.DataFrame | None:
-    """Return name, kind (network, trained, factor), rank_ic, low, high, sessions, names (mean): all on the same sessions.
+    """Return name, kind (network, trained, factor), rank_ic, low, high, sessions, names (mean), on the same sessions.
 
     A factor is looked at where it is known, so it may have fewer names. None where the run noted no factor.
     """
     noted = run.more("ic")
     if noted is None:
         return None
-    rows = seen.scored.every(seen.every)[0].rows
+    rows = seen.scored.rows[:: seen.some]
     own = network.select(pl.lit(NETWORK).alias("name"), pl.lit(NETWORK).alias("kind"), "session", "rank_ic", "names")
     factors = noted.filter(pl.col("name") != "p_up").select(
         "name", pl.lit("factor").alias("kind"), pl.col("decided").alias("session"), "rank_ic", names="n"
@@ -368,7 +386,7 @@ def _baselines(
         "name", "kind", maintain_order=True
     ):
         coefficients = one.sort("session")["rank_ic"].fill_null(math.nan).to_numpy()
-        mean = mean_with_interval(coefficients, (seen.labelling.horizon - 1) // seen.every)
+        mean = mean_with_interval(coefficients, (seen.labelling.horizon - 1) // seen.some)
         found.append((name, kind, *_shown(mean), mean.n, one["names"].mean()))
     return _frame(found, ("name", "kind", "rank_ic", "low", "high", "sessions", "names"))
 
