@@ -54,7 +54,8 @@ CAPTIONS: Mapping[str, str] = {
     " counting once, over every {every:,}th session from the first.",
     "model_calibration": "P(up) as predicted and the share that went up, by tenth of P(up) over all sessions.",
     "model_classes": "Shares of the classes: the likeliest by the model, and what the labels were.",
-    "model_attention": "Mean weight the network gives each feature, by month; equal weights would be {equal:.3f}.",
+    "model_attention": "Mean weight the network gives each feature, by month of the sessions it served and a sample of"
+    " their stocks; equal weights would be {equal:.3f}.",
     "model_baselines": "The ranking beside plain ones, on the same sessions (every {every:,}th from the first) and"
     " members: raw factors, higher is better (the other way round the sign turns), and trained baselines where"
     " `ashare models evaluate` left their answers for these data and settings.",

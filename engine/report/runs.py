@@ -193,7 +193,7 @@ class RunRecord:
     scores : mapping of date to (array of sids, array (n, 4))
         What they said of each member in a session: down, flat, up, expected excess.
     attention : mapping of date to array, (9,)
-        The mean weight they gave each feature in a session, in the order of ``NAMES``.
+        The mean weight they gave each feature in a session, by a sample of its stocks, in the order of ``NAMES``.
     """
 
     strategy: str
