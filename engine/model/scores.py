@@ -10,7 +10,7 @@ import numpy.typing as npt
 from zipline.pipeline import CustomFactor
 from zipline.pipeline.filters import Filter
 
-from engine.model.shelf import OUTPUTS, Shelf
+from engine.model.shelf import OUTPUTS, SAMPLED, Shelf
 from engine.pipeline.factors import NAMES, standardised_factors
 from engine.settings import SelectionSettings, Settings
 
@@ -33,7 +33,7 @@ class Scores(CustomFactor):
                 day, own = date.date(), features[row, mask[row]].astype(np.float32)
                 predicted = shelf.predict(day, own)
                 shelf.scored[day] = np.asarray(assets)[mask[row]], predicted.astype(np.float32)
-                shelf.attended[day] = shelf.attention(day, own).astype(np.float32)
+                shelf.seen[day] = own[:: max(len(own) // SAMPLED, 1)].copy()
                 for column, name in enumerate(self.outputs):
                     out[name][row, mask[row]] = predicted[:, column]
         return out

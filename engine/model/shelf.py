@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 OUTPUTS = ("p_down", "p_flat", "p_up", "expected_excess")
 """What a model says of a stock, in the order of the columns of its answer."""
-ATTENDED = 256
-"""Stocks of a session by which it is told what a network looks at."""
+SAMPLED = 64
+"""Stocks of a session by which it is told what a network looks at: every so-manieth of them, these or some more."""
 
 
 def load_network(one: Entry) -> AttentionNetwork:
@@ -107,8 +107,8 @@ class Shelf:
         Ids of the models consulted so far, in the order they were loaded.
     scored : dict of date to (array of int64, array of float32)
         What they said of a session: sids, and (n, 4) down, flat, up, expected excess.
-    attended : dict of date to array of float32, (9,)
-        The mean weight they gave each feature in it, by a sample of the stocks.
+    seen : dict of date to array of float32, (some, 9)
+        The features of a sample of the stocks of a session they were asked about.
     """
 
     def __init__(self, settings: Settings, panels: Panels) -> None:
@@ -117,7 +117,7 @@ class Shelf:
         self.retrained: list[dt.date] = []
         self.used: list[str] = []
         self.scored: dict[dt.date, Scored] = {}
-        self.attended: dict[dt.date, npt.NDArray[np.float32]] = {}
+        self.seen: dict[dt.date, npt.NDArray[np.float32]] = {}
 
     def retrain(self, day: dt.date) -> None:
         """Let the model trained for an event of a session serve from the next one on, up to the next month.
@@ -126,7 +126,7 @@ class Shelf:
         """
         self.retrained.append(day)
         self.scored = {session: said for session, said in self.scored.items() if session <= day}
-        self.attended = {session: weights for session, weights in self.attended.items() if session <= day}
+        self.seen = {session: features for session, features in self.seen.items() if session <= day}
 
     def name_for(self, day: dt.date) -> str:
         """Return the name of the model that knows most of what was known before a day: its month's or an event's."""
@@ -149,20 +149,15 @@ class Shelf:
         said = [model.predict(features) for model in self.models_for(day)]
         return said[0] if len(said) == 1 else np.mean(said, axis=0)
 
-    def attention(self, day: dt.date, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return the mean weight the models of a day give each feature, over the seeds: (9,) of features (n, 9).
+    def attention(self) -> dict[dt.date, npt.NDArray[np.float32]]:
+        """Return the mean weight each session's models gave each feature, (9,), over its sample and the seeds.
 
-        It is of every so-manieth stock, ``ATTENDED`` or a few more: all of them would cost half as much again as the
-        scores themselves.
-
-        Raises
-        ------
-        NoModel
-            There is none for these data and settings.
+        Reckoned once, in the end: in a run with many retrain events most sessions are scored several times.
         """
-        some = features[:: max(len(features) // ATTENDED, 1)]
-        weights: npt.NDArray[np.float64] = np.mean([one.attention(some) for one in self.models_for(day)], axis=0)
-        return weights
+        return {
+            day: np.mean([one.attention(features) for one in self.models_for(day)], axis=0).astype(np.float32)
+            for day, features in self.seen.items()
+        }
 
     def models_for(self, day: dt.date) -> list[Model]:
         """Return the models that serve a day, one a seed.

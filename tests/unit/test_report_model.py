@@ -21,7 +21,7 @@ from statsmodels.regression.linear_model import OLS
 from engine import settings
 from engine.cli.backtest import run as run_script
 from engine.cli.main import main
-from engine.model.shelf import ATTENDED, Model
+from engine.model.shelf import SAMPLED, Model
 from engine.panels.bundle import open_bundle
 from engine.pipeline.export import Coverage, factor_frames
 from engine.pipeline.factors import NAMES
@@ -436,7 +436,7 @@ def test_a_run_of_the_flagship(demo, tmp_path, monkeypatch):
     row = bundle.panels.last_row_to(day)
     frame = pl.concat(factor_frames(bundle, values, row, row, Coverage())).select(f"z_{name}" for name in NAMES)
     features = frame.to_numpy().astype(np.float32)
-    assert len(features) < 2 * ATTENDED  # so all of them are looked at
+    assert len(features) < 2 * SAMPLED  # so all of them are looked at
     served = next(one for one in run.manifest["models"] if one.startswith(f"{day:%Y-%m}"))
     entry = next(one for one in model_entries(values) if one.id == served)
     weights = Model(entry)._network.attention(_tensor(features)).detach().numpy().mean(axis=0)
