@@ -35,6 +35,8 @@ from engine.report.scored import Floats, Scored, scored_of
 from engine.settings import LabelSettings, Settings
 from engine.types import SWITCHED
 
+Chances = npt.NDArray[np.floating]
+
 HORIZONS = (1, 2, 5, 10, 20, 40, 60)
 """Sessions of the forward returns the decay of the ranking is looked at over."""
 SOME, FEW = 250, 100
@@ -247,8 +249,8 @@ def _quantiles(by_session: Floats, overlap: int) -> pl.DataFrame:
 def _probabilities(seen: _Seen, panels: Panels) -> dict[str, pl.DataFrame]:
     """Return the tables of the probabilities of the classes, and the figures."""
     known = np.isfinite(seen.excess)
-    said, truth = seen.scored.said[known, :3].astype(np.float64), classes(seen.excess[known], seen.labelling)
-    bins = calibration(said[:, UP].copy(), truth == UP)
+    said, truth = seen.scored.said[known, :3], classes(seen.excess[known], seen.labelling)
+    bins = calibration(said[:, UP].astype(np.float64), truth == UP)
     years = panels.days[seen.scored.rows].astype("datetime64[Y]").astype(np.int64) + 1970
     return {
         "figures": _class_figures(said, truth, bins),
@@ -257,7 +259,7 @@ def _probabilities(seen: _Seen, panels: Panels) -> dict[str, pl.DataFrame]:
     }
 
 
-def _class_figures(said: Floats, truth: npt.NDArray[np.int64], bins: pl.DataFrame) -> pl.DataFrame:
+def _class_figures(said: Chances, truth: npt.NDArray[np.int64], bins: pl.DataFrame) -> pl.DataFrame:
     labelled = len(truth)
     shares = np.bincount(truth, minlength=len(CLASS_NAMES)) / (labelled or math.nan)
     score, climate = brier(said, truth), 1 - float(shares @ shares)  # the Brier score of the shares, for everybody
@@ -305,7 +307,7 @@ def calibration_error(bins: pl.DataFrame) -> float:
     return float(np.abs(predicted - measured) @ count / count.sum()) if bins.height else math.nan
 
 
-def brier(said: Floats, truth: npt.NDArray[np.int64]) -> float:
+def brier(said: Chances, truth: npt.NDArray[np.int64]) -> float:
     """Return the Brier score of the three classes: the mean squared distance, 0 at best and 2 at worst.
 
     Parameters
@@ -317,12 +319,12 @@ def brier(said: Floats, truth: npt.NDArray[np.int64]) -> float:
     """
     if not len(truth):
         return math.nan
-    right = said[np.arange(len(truth)), truth].sum()
+    right = said[np.arange(len(truth)), truth].sum(dtype=np.float64)
     # the squares of all p, with (1 - p) squared instead of p squared for what came
-    return float(np.einsum("ij,ij->", said, said) - 2 * right) / len(truth) + 1
+    return float(np.einsum("ij,ij->", said, said, dtype=np.float64) - 2 * right) / len(truth) + 1
 
 
-def class_shares(years: npt.NDArray[np.int64], said: Floats, truth: npt.NDArray[np.int64]) -> pl.DataFrame:
+def class_shares(years: npt.NDArray[np.int64], said: Chances, truth: npt.NDArray[np.int64]) -> pl.DataFrame:
     """Return by year the share of each class: year, class, predicted (the likeliest), measured, count.
 
     Parameters

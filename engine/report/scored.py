@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
-from engine.model.evaluate import rankings
 from engine.model.labels import labels, lag
 from engine.model.shelf import OUTPUTS
 from engine.panels.reader import Panels
@@ -43,7 +42,10 @@ class Scored:
 
     def ranked_by(self, name: str) -> Floats:
         """Return the score of a ranking (setting ``selection.rank_by``), (n,)."""
-        return rankings(self.said.astype(np.float64))[name]
+        p_down, _, p_up, expected = self.said.T
+        if name == "p_up_minus_p_down":
+            return p_up.astype(np.float64) - p_down
+        return {"p_up": p_up, "expected_excess": expected}[name].astype(np.float64)
 
     def every(self, step: int) -> tuple[Scored, npt.NDArray[np.bool_]]:
         """Return every ``step``-th session from the first one on, and which of the members, (n,), are theirs."""
