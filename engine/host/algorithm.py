@@ -148,6 +148,7 @@ class AShareAlgorithm(TradingAlgorithm):
             benchmark=self._benchmark.tolist(),
             models=self._ashare.models.used,
             scores=self._ashare.models.scored,
+            attention=self._ashare.models.attention(),
         )
 
     def _create_benchmark_source(self) -> BenchmarkSource:

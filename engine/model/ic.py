@@ -64,11 +64,14 @@ def _daily(scores: Floats, returns: Floats, *views: Callable[[Floats], Floats]) 
 
 def rank_bounds(x: Floats) -> tuple[Counts, Counts]:
     """Return the lowest and the highest rank of each value of a vector without gaps; they differ for ties."""
-    order = np.argsort(x, kind="stable")
+    order = np.argsort(x)  # which of equal values comes first makes no difference to their bounds
     ordered = x[order]
     new = np.ones(len(x), dtype=bool)
     new[1:] = ordered[1:] != ordered[:-1]
     value = np.empty(len(x), dtype=np.int64)
+    if new.all():
+        value[order] = np.arange(1, len(x) + 1)
+        return value, value
     value[order] = np.cumsum(new) - 1
     start = np.append(np.flatnonzero(new), len(x))
     return start[value] + 1, start[value + 1]

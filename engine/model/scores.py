@@ -10,7 +10,7 @@ import numpy.typing as npt
 from zipline.pipeline import CustomFactor
 from zipline.pipeline.filters import Filter
 
-from engine.model.shelf import OUTPUTS, Shelf
+from engine.model.shelf import OUTPUTS, SAMPLED, Shelf
 from engine.pipeline.factors import NAMES, standardised_factors
 from engine.settings import SelectionSettings, Settings
 
@@ -30,8 +30,10 @@ class Scores(CustomFactor):
         features = np.stack([np.asarray(window.data)[-len(dates) :] for window in windows], axis=-1)
         for row, date in enumerate(dates):
             if mask[row].any():
-                predicted = shelf.predict(date.date(), features[row, mask[row]].astype(np.float32))
-                shelf.scored[date.date()] = np.asarray(assets)[mask[row]], predicted.astype(np.float32)
+                day, own = date.date(), features[row, mask[row]].astype(np.float32)
+                predicted = shelf.predict(day, own)
+                shelf.scored[day] = np.asarray(assets)[mask[row]], predicted.astype(np.float32)
+                shelf.seen[day] = own[:: max(len(own) // SAMPLED, 1)].copy()
                 for column, name in enumerate(self.outputs):
                     out[name][row, mask[row]] = predicted[:, column]
         return out

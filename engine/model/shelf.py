@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 OUTPUTS = ("p_down", "p_flat", "p_up", "expected_excess")
 """What a model says of a stock, in the order of the columns of its answer."""
+SAMPLED = 64
+"""Stocks of a session by which it is told what a network looks at: every so-manieth of them, these or some more."""
 
 
 def load_network(one: Entry) -> AttentionNetwork:
@@ -64,7 +66,9 @@ class Model:
 
         self.id, self.manifest = one.id, one.manifest
         self._device = device_of(device)
-        self._network = load_network(one).to(self._device)
+        network = load_network(one)
+        self._attention = [values.detach().numpy().astype(np.float64) for values in network.attention.parameters()]
+        self._network = network.to(self._device)
 
     def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Return P(down), P(flat), P(up) and the expected excess return, (n, 4), of features (n, 9)."""
@@ -76,6 +80,17 @@ class Model:
         chances, excess = (part.cpu().numpy().astype(np.float64) for part in probabilities(self._network, x))
         moments = self.manifest.excess
         return np.concatenate([chances, (excess * moments.sd + moments.mean)[:, None]], axis=1)
+
+    def attention(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the mean weight the network gives each feature, (9,), of features (n, 9).
+
+        By numpy: for so little torch spends more on its threads, and the result does not depend on the device.
+        """
+        first, bias, second, last = self._attention
+        told = np.maximum(features @ first.T + bias, 0.0) @ second.T + last
+        weights = np.exp(told - told.max(axis=1, keepdims=True))
+        mean: npt.NDArray[np.float64] = (weights / weights.sum(axis=1, keepdims=True)).mean(axis=0)
+        return mean
 
 
 Scored = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -92,6 +107,8 @@ class Shelf:
         Ids of the models consulted so far, in the order they were loaded.
     scored : dict of date to (array of int64, array of float32)
         What they said of a session: sids, and (n, 4) down, flat, up, expected excess.
+    seen : dict of date to array of float32, (some, 9)
+        The features of a sample of the stocks of a session they were asked about.
     """
 
     def __init__(self, settings: Settings, panels: Panels) -> None:
@@ -100,6 +117,7 @@ class Shelf:
         self.retrained: list[dt.date] = []
         self.used: list[str] = []
         self.scored: dict[dt.date, Scored] = {}
+        self.seen: dict[dt.date, npt.NDArray[np.float32]] = {}
 
     def retrain(self, day: dt.date) -> None:
         """Let the model trained for an event of a session serve from the next one on, up to the next month.
@@ -108,6 +126,7 @@ class Shelf:
         """
         self.retrained.append(day)
         self.scored = {session: said for session, said in self.scored.items() if session <= day}
+        self.seen = {session: features for session, features in self.seen.items() if session <= day}
 
     def name_for(self, day: dt.date) -> str:
         """Return the name of the model that knows most of what was known before a day: its month's or an event's."""
@@ -129,6 +148,16 @@ class Shelf:
         """
         said = [model.predict(features) for model in self.models_for(day)]
         return said[0] if len(said) == 1 else np.mean(said, axis=0)
+
+    def attention(self) -> dict[dt.date, npt.NDArray[np.float32]]:
+        """Return the mean weight each session's models gave each feature, (9,), over its sample and the seeds.
+
+        Reckoned once, in the end: in a run with many retrain events most sessions are scored several times.
+        """
+        return {
+            day: np.mean([one.attention(features) for one in self.models_for(day)], axis=0).astype(np.float32)
+            for day, features in self.seen.items()
+        }
 
     def models_for(self, day: dt.date) -> list[Model]:
         """Return the models that serve a day, one a seed.

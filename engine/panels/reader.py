@@ -128,7 +128,8 @@ class Panels:
     def index(self, ts_code: str, price: str) -> Floats | None:
         """Return an index's ``open`` or ``close``, (sessions,), points; None if the lake has none."""
         name = f"index_{ts_code}_{price}"
-        return self._array(name) if (self.folder / f"{name}.npy").exists() else None
+        there = name in self._open or (self.folder / f"{name}.npy").exists()
+        return self._array(name) if there else None
 
     def window(self, name: str, first: int, last: int, sids: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return rows ``first..last`` of a panel for some assets, a copy.

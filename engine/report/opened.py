@@ -26,7 +26,7 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
     "actions": ACTIONS,
 }
 """What every run folder has, with its columns."""
-MORE = ("decisions", "events", "ic", "scores")
+MORE = ("decisions", "events", "ic", "scores", "attention")
 """What it has where the script noted it."""
 _NAMED = (
     "id",

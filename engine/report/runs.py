@@ -26,6 +26,7 @@ from engine.execution.blotter import OrderRow
 from engine.files import whole_folder, write_bytes, write_json
 from engine.model.shelf import Scored
 from engine.panels.reader import Panels
+from engine.pipeline.factors import NAMES
 from engine.report.registry import note_trial, trial_of
 from engine.settings import Settings
 from engine.types import RETRAIN, SWITCHED, Choice, Event, Reason
@@ -54,6 +55,7 @@ POSITIONS = {
 }
 ACTIONS = {"session": pl.Date, "ts_code": pl.String, "kind": pl.String, "shares": pl.Int64, "cash": pl.Float64}
 SCORES = dict.fromkeys(("p_down", "p_flat", "p_up", "expected_excess"), pl.Float32)
+ATTENTION = {"session": pl.Date, "feature": pl.String, "weight": pl.Float32}
 DECISIONS = {
     "session": pl.Date,
     "ts_code": pl.String,
@@ -191,6 +193,8 @@ class RunRecord:
         Ids of the models it consulted.
     scores : mapping of date to (array of sids, array (n, 4))
         What they said of each member in a session: down, flat, up, expected excess.
+    attention : mapping of date to array, (9,)
+        The mean weight they gave each feature in a session, by a sample of its stocks, in the order of ``NAMES``.
     """
 
     strategy: str
@@ -203,6 +207,7 @@ class RunRecord:
     benchmark: Sequence[float]
     models: Sequence[str]
     scores: Mapping[dt.date, Scored] = field(default_factory=dict)
+    attention: Mapping[dt.date, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 def write_run(record: RunRecord) -> Path:
@@ -234,6 +239,8 @@ def write_run(record: RunRecord) -> Path:
                 frame.with_columns(pl.col("rank_ic").fill_nan(None)).write_parquet(beside / "ic.parquet")
             if record.scores:
                 _scores(record).write_parquet(beside / "scores.parquet")
+            if record.attention:
+                _attention(record).write_parquet(beside / "attention.parquet")
             if record.script:
                 write_bytes(beside / SCRIPT, record.script.encode())
             write_json(beside / "manifest.json", manifest)
@@ -371,6 +378,14 @@ def _scores(record: RunRecord) -> pl.DataFrame:
         for session, (sids, values) in record.scores.items()
     ]
     return pl.concat(frames)
+
+
+def _attention(record: RunRecord) -> pl.DataFrame:
+    """Return what the models looked at, a row a session and feature; the weights of a session add up to 1."""
+    sessions = np.array(list(record.attention), dtype="datetime64[D]")
+    weights = np.stack(list(record.attention.values()))
+    names = {"session": np.repeat(sessions, len(NAMES)), "feature": list(NAMES) * len(sessions)}
+    return pl.DataFrame({**names, "weight": weights.ravel()}, schema=ATTENTION)
 
 
 def _manifest(record: RunRecord, orders: pl.DataFrame, made: dt.datetime) -> dict[str, Any]:
