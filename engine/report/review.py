@@ -11,6 +11,7 @@ import polars as pl
 from engine.panels.reader import Panels
 from engine.report import costs, trades, trust
 from engine.report import statistics as stats
+from engine.report.model import model_tables
 from engine.report.opened import Run
 from engine.report.registry import Trials, trial_of, trials
 from engine.report.tilts import tilts
@@ -123,7 +124,9 @@ def tables(
         "trust": trust_frame(verdict),
         "trials": pl.DataFrame([vars(one) for one in verdict.trials.every], infer_schema_length=None),
     }
-    return found | ({} if panels is None else _of_market(run, panels, profits, trips))
+    if panels is None:
+        return found
+    return found | _of_market(run, panels, profits, trips) | model_tables(run, panels)
 
 
 def _of_market(run: Run, panels: Panels, profits: pl.DataFrame, trips: pl.DataFrame) -> dict[str, pl.DataFrame]:

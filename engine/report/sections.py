@@ -16,6 +16,7 @@ from engine.report import statistics as stats
 from engine.report.diagnosis import SHORT, diagnose
 from engine.report.envelope import read_envelope
 from engine.report.falls import WINDOW, falls, rolling
+from engine.report.model import captions
 from engine.report.opened import Run
 from engine.report.proofs import KINDS, proofs_of
 from engine.report.review import Judgement
@@ -63,7 +64,7 @@ def page(run: Run, judgement: Judgement, tables: Tables, panels: Panels | None =
         _traded(run, tables),
         _trust(run, judgement),
         {"quality": None if panels is None else quality(run, panels)},
-        {"findings": diagnose(run, judgement, tables), "model": None},
+        {"findings": diagnose(run, judgement, tables), "model": _model(run, tables)},
     )
     return {name: value for part in parts for name, value in part.items()}
 
@@ -213,6 +214,44 @@ def _ordered(profits: pl.DataFrame, order: list[str]) -> list[dict[str, Any]]:
     """Return the groups in an order of their own, what is not in it last."""
     rank = {label: at for at, label in enumerate(order)}
     return sorted(profits.to_dicts(), key=lambda row: rank.get(row["label"], len(rank)))
+
+
+def _model(run: Run, tables: Tables) -> Context | None:
+    """Return how the models ranked, what their probabilities were worth and what they look at; None without any."""
+    if "model_figures" not in tables:
+        return None
+    months, decay = tables["model_ic_by_month"], tables["model_ic_decay"]
+    calibrated, ranked = tables["model_calibration"], tables["model_quantiles"]
+    middles = [
+        dt.datetime.combine(dt.date(year, month, 15), dt.time())
+        for year, month in months.select("year", "month").iter_rows()
+    ]
+    said = {name: {"sentence": sentence, "places": places} for name, (sentence, places) in captions(run).items()}
+    return {
+        "figures": tables["model_figures"].to_dicts(),
+        "captions": said,
+        "by_month": plots.bars(middles, months["rank_ic"].to_numpy()) if months.height > 1 else None,
+        "decay": _line(decay, "horizon", "rank_ic"),
+        "quantiles": _line(ranked, "quantile", "mean_return", 100.0),
+        "calibration": plots.against(calibrated["predicted"].to_numpy(), calibrated["measured"].to_numpy()),
+        "baselines": tables["model_baselines"].to_dicts() if "model_baselines" in tables else [],
+        "classes": tables["model_classes"].to_dicts(),
+        "attention": _attention(tables["model_attention"]) if "model_attention" in tables else None,
+    }
+
+
+def _line(frame: pl.DataFrame, x: str, y: str, times: float = 1.0) -> str:
+    own, low, high = (frame[name].cast(pl.Float64).to_numpy() * times for name in (y, "low", "high"))
+    return plots.lines(frame[x].to_list(), own, low, high)
+
+
+def _attention(weights: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return each feature's mean, least and largest weight of a month, the heaviest first."""
+    weight = pl.col("weight")
+    of_months = weights.group_by("feature").agg(
+        weight.mean().alias("mean"), weight.min().alias("least"), weight.max().alias("most")
+    )
+    return of_months.sort("mean", "feature", descending=[True, False]).to_dicts()
 
 
 def _by_label(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:

@@ -14,8 +14,10 @@ from engine.cli.backtest import run
 from engine.cli.main import main
 from engine.panels.bundle import open_bundle
 from engine.panels.reader import yuan
+from engine.report.tearsheet import render
 from engine.types import Choice
 from tests.plain import Plain
+from tests.sayer import strict
 
 FLAGSHIP = Path(__file__).parents[2] / "strategies" / "momentum_dnn.py"
 CAP, GROSS = 0.08, 0.8
@@ -54,6 +56,18 @@ def test_what_must_hold_of_every_run(folder: Path) -> None:
     assert manifest["switches"]["drawdown"]["times_on"] > 0
     assert {"stop", "drawdown", "blacklist", "watch"} <= set(manifest["events"])
     assert set(found["ic"]["name"]) >= {"momentum_1m", "debt_to_assets", "p_up"}
+    require_a_page_in_chinese(folder)
+
+
+def require_a_page_in_chinese(folder: Path) -> None:
+    """Every sentence about models, rules and data has a translation, and every section is there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.report.tearsheet.say_in", strict)
+        page = render(folder, "zh", open_bundle().panels).read_text("utf-8")
+    assert page.count("<svg") == 7  # growth, drawdown, exposure; IC by month, decay, tenths, calibration
+    assert all(
+        title in page for title in ("文字诊断", "费用与容量", "模型关注的特征", "持仓在全市场中的位置", "可信度")
+    )
 
 
 @pytest.mark.real

@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import pytest
 from babel.messages.extract import extract_python
-from babel.messages.pofile import read_po
 from jinja2.ext import babel_extract
 
 import engine
@@ -20,17 +19,13 @@ from engine.files import read_json, write_json
 from engine.report import runs
 from engine.report.browser import find_browser
 from engine.report.tearsheet import render
-from engine.words import LANGUAGES, Say, say_in
+from engine.words import LANGUAGES
 from tests.chrome import Chrome, chrome
+from tests.sayer import catalogue, strict
 from tests.unit.test_tearsheet import ALL, a_run, an_order, said
 
 ENGINE = Path(str(engine.__file__)).parent
 TEMPLATES = sorted((ENGINE / "report" / "templates").glob("*.html"))
-
-
-def catalogue() -> set[str]:
-    with (ENGINE / "locale" / "zh.po").open("rb") as stream:
-        return {str(one.id) for one in read_po(stream) if one.id and one.string}
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
@@ -47,17 +42,6 @@ def test_every_sentence_in_the_code_has_a_translation():
             for _, _, message, _ in extract_python(stream, {"say": None, "Finding": (2,), "note": None}, [], {}):
                 found |= {message} if isinstance(message, str) else set()
     assert not found - catalogue()
-
-
-def strict(language: str) -> Say:
-    """Return a sayer that refuses what is in no catalogue."""
-    known, say = catalogue(), say_in(language)
-
-    def refuse(sentence: str, /, **values: object) -> str:
-        assert sentence in known or re.fullmatch(r"[0-9]{6}\.[A-Z]{2}|[\d-]+", sentence), sentence
-        return say(sentence, **values)
-
-    return refuse
 
 
 ORDERS = [an_order(reason, 200, 100) for reason in ("filled", "lot", "limit_up", "participation")]
