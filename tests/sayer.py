@@ -9,7 +9,6 @@ from babel.messages.pofile import read_po
 
 from engine.words import Say, say_in
 
-
 NAMES = r"[0-9]{6}\.[A-Z]{2}|[\d-]+|synthetic"
 """What is the same in every language: codes, months, and the label a user gave the data."""
 
