@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from bundles.status import Held
+    from engine.cli.findings import Finding
 
 
 @click.group()
@@ -250,6 +251,18 @@ def perturb(folder: Path, after: str | None, kind: str | None, stocks: int | Non
             click.echo(f"{name:<14}{count:>12,} rows changed", err=True)
     click.echo(f"lake {folder}", err=True)
     return counts
+
+
+@data.command(hidden=True)
+@click.option("--online", is_flag=True, help="Ask the vendor too.")
+def findings(online: bool) -> list[Finding]:
+    """Return what there is to say of lake, token and vendor; `ashare doctor` says it."""
+    from bundles.doctor import CHECKS, ONLINE
+    from engine.cli.doctor import patient
+    from engine.cli.findings import look
+
+    seen, checks = patient(), {**CHECKS, **(ONLINE if online else {})}
+    return [finding for name, check in checks.items() for finding in look(name, check, seen)]
 
 
 def _warn_of_plain_http(url: str) -> None:

@@ -201,6 +201,17 @@ class Client:
         asked = dict(params or {})
         return self._again(api_name, Inconsistent, lambda: self._answer(terms, asked, tuple(fields), rows_expected))
 
+    def probe(self, api_name: str, params: Params, column: str) -> None:
+        """Ask once, for one column, and look at nothing but whether the vendor answers with a table.
+
+        Raises
+        ------
+        VendorError
+            It does not; its class says why.
+        """
+        terms = self._terms[api_name]
+        _ordered(terms, self._post(terms, params, (column,)), (column,))
+
     def _answer(self, terms: Terms, params: Params, fields: tuple[str, ...], rows_expected: bool) -> pl.DataFrame:
         """Ask a question once and check the whole of its answer."""
         frame = frame_of(terms, fields, self._rows(terms, params, fields))

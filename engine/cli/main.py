@@ -13,6 +13,7 @@ from engine.files import disk_failed
 
 COMMANDS = {
     "init": "engine.cli.setup:init",
+    "doctor": "engine.cli.doctor:doctor",
     "factor": "engine.cli.factor:factor",
     "train": "engine.cli.model:train",
     "models": "engine.cli.model:models",
@@ -55,7 +56,8 @@ class LazyGroup(click.Group):
 
 
 _PURPOSE = {
-    "init": "make zipline load the engine",
+    "init": "set everything up: token, capital, messages, settings, a first strategy",
+    "doctor": "whether everything is in order, and what to do where it is not",
     "data": "import market data into the lake and look at it",
     "factor": "factor values for research",
     "train": "train a model for every month of a range",
