@@ -17,6 +17,7 @@ from bundles.tushare.errors import BadToken, MissingRight, RateLimited, TooManyA
 from bundles.tushare.tables import Params
 from bundles.tushare.token import FILE, VARIABLES, read_token
 from engine.cli.checkup import BEHIND, sessions_behind
+from engine.cli.common import progress_bar
 from engine.cli.findings import Check, Finding, Level, Patient
 
 SILENT = 31
@@ -106,33 +107,31 @@ def rights(patient: Patient) -> Iterator[Finding]:
     if not any(os.environ.get(name, "").strip() for name in VARIABLES) and not (home / FILE).exists():
         return
     quick = patient.settings.tushare.model_copy(update={"timeout": TIMEOUT})
-    with Client.from_settings(patient.settings.model_copy(update={"tushare": quick})) as client:
+    with (
+        Client.from_settings(patient.settings.model_copy(update={"tushare": quick})) as client,
+        progress_bar("asking", len(TERMS)) as advance,
+    ):
         first, *others = TERMS.values()
-        answer = _answer(client, first, patient.now.date())
+        ask = partial(_answer, client, today=patient.now.date(), advance=advance)
+        answer = ask(first)
         if isinstance(answer, BadToken | TooManyAddresses | Transient):
             yield Finding("rights", Level.PROBLEM, f"{answer.what}: {answer.why}", answer.mend)
             return
         with ThreadPoolExecutor(TOGETHER) as pool:
-            ask = partial(_answer, client, today=patient.now.date())
             for terms, answer in zip([first, *others], [answer, *pool.map(ask, others)], strict=True):
                 yield _right(patient, terms, answer)
 
 
-def _answer(client: Client, terms: Terms, today: dt.date) -> VendorError | None:
+def _answer(client: Client, terms: Terms, today: dt.date, advance: Callable[[], None]) -> VendorError | None:
+    """Return why an endpoint does not answer; None where it does."""
+    spec = ENDPOINTS.get(terms.belongs_to)
     try:
-        client.probe(terms.name, question(terms, today), ENDPOINT_COLUMN.get(terms.name, _first_column(terms)))
+        client.probe(terms.name, question(terms, today), spec.key[0] if spec else "ts_code")
     except VendorError as error:
         return error
+    finally:
+        advance()
     return None
-
-
-ENDPOINT_COLUMN = {"disclosure_date": "ts_code"}
-"""Of endpoints that are no table of the lake."""
-
-
-def _first_column(terms: Terms) -> str:
-    spec = ENDPOINTS.get(terms.belongs_to)
-    return spec.key[0] if spec else "ts_code"
 
 
 def question(terms: Terms, today: dt.date) -> Params:

@@ -163,7 +163,9 @@ def secrets(patient: Patient) -> Iterator[Finding]:
         yield Finding("secrets", Level.PROBLEM, said, f"chmod 600 {path}")
     if all(map(is_private, there)):
         names = ", ".join(map(str, there)) or "-"
-        yield Finding("secrets", Level.OK, patient.say("only you may read the files with secrets: {names}", names=names))
+        yield Finding(
+            "secrets", Level.OK, patient.say("only you may read the files with secrets: {names}", names=names)
+        )
 
 
 def messages(patient: Patient) -> Iterator[Finding]:
@@ -292,7 +294,9 @@ def _account(patient: Patient, folder: Path) -> Finding:
         return Finding(check, Level.PROBLEM, f"{error.what}: {error.why}", error.mend)
     if account.now.halts:
         why = "; ".join(f"{halt.what}: {halt.why}" for halt in account.now.halts)
-        return Finding(check, Level.WARNING, patient.say("halted ({why})", why=why), f"ashare paper resume {folder.name}")
+        return Finding(
+            check, Level.WARNING, patient.say("halted ({why})", why=why), f"ashare paper resume {folder.name}"
+        )
     if late:
         said = patient.say("{count:,} sessions were not run, the first is {day}", count=len(late), day=late[0])
         return Finding(check, Level.WARNING, said, f"ashare paper run {folder.name}")
@@ -302,7 +306,14 @@ def _account(patient: Patient, folder: Path) -> Finding:
 # --- what processes hold and leave -------------------------------------------------------------------------------
 
 _LOCKS = ("lake/.lock", "models/.lock", "runs/.trials.lock", "paper/.lock", "paper/*/.lock", "paper/*/outbox/.*.lock")
-_HALF = (".*.partial", "lake/.staging", "models/.*.partial", "runs/.*.partial", "paper/.*.partial", "paper/*/.*.partial")
+_HALF = (
+    ".*.partial",
+    "lake/.staging",
+    "models/.*.partial",
+    "runs/.*.partial",
+    "paper/.*.partial",
+    "paper/*/.*.partial",
+)
 LOCK_TABLE = Path("/proc/locks")
 
 
