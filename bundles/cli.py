@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import click
 
@@ -267,13 +266,11 @@ def findings(online: bool) -> list[Finding]:
 
 def _warn_of_plain_http(url: str) -> None:
     """Say that the token travels in the open, unless it stays on this machine."""
-    parts = urlsplit(url)
-    if parts.scheme == "http" and parts.hostname not in HERE:
+    from bundles.tushare.client import open_to_all
+
+    if open_to_all(url):
         click.secho(
             f"tushare.base_url is {url}: over plain http everyone on the way can read the token. Use https.",
             fg="yellow",
             err=True,
         )
-
-
-HERE = ("127.0.0.1", "localhost", "::1")

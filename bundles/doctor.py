@@ -12,7 +12,7 @@ from bundles.endpoints import ENDPOINTS
 from bundles.lake import Lake, Version
 from bundles.status import ALWAYS
 from bundles.tushare.caps import TERMS, Terms
-from bundles.tushare.client import Client
+from bundles.tushare.client import Client, open_to_all
 from bundles.tushare.errors import BadToken, MissingRight, RateLimited, TooManyAddresses, Transient, VendorError
 from bundles.tushare.tables import Params
 from bundles.tushare.token import FILE, VARIABLES, read_token
@@ -106,6 +106,9 @@ def rights(patient: Patient) -> Iterator[Finding]:
     home = patient.settings.home
     if not any(os.environ.get(name, "").strip() for name in VARIABLES) and not (home / FILE).exists():
         return
+    if open_to_all(url := patient.settings.tushare.base_url):
+        said = patient.say("over {url} everyone on the way can read the token", url=url)
+        yield Finding("rights", Level.WARNING, said, patient.say("Set tushare.base_url to an address with https."))
     quick = patient.settings.tushare.model_copy(update={"timeout": TIMEOUT})
     with (
         Client.from_settings(patient.settings.model_copy(update={"tushare": quick})) as client,
@@ -118,8 +121,9 @@ def rights(patient: Patient) -> Iterator[Finding]:
             yield Finding("rights", Level.PROBLEM, f"{answer.what}: {answer.why}", answer.mend)
             return
         with ThreadPoolExecutor(TOGETHER) as pool:
-            for terms, answer in zip([first, *others], [answer, *pool.map(ask, others)], strict=True):
-                yield _right(patient, terms, answer)
+            answers = [answer, *pool.map(ask, others)]
+    for terms, answered in zip([first, *others], answers, strict=True):
+        yield _right(patient, terms, answered)
 
 
 def _answer(client: Client, terms: Terms, today: dt.date, advance: Callable[[], None]) -> VendorError | None:

@@ -10,12 +10,12 @@ from pathlib import Path
 from engine.errors import UsageError
 from engine.files import replaced_file
 
-TOKEN_FILE = "token"
+TOKEN_FILE = "token"  # noqa: S105
 """Of the home: the vendor's token, where no variable holds it."""
 TOKEN_VARIABLES = ("ASHARE_TUSHARE_TOKEN", "TUSHARE_TOKEN")
 """Where the token is looked for before that; the first that is set wins."""
 TOKEN_SHAPE = re.compile(r"[0-9A-Za-z._~+/=-]{4,256}")
-TOKEN_SIGNS = "a token is 4 to 256 letters, digits and signs of ._~+/=-"
+TOKEN_SIGNS = "a token is 4 to 256 letters, digits and signs of ._~+/=-"  # noqa: S105
 ADDRESSES_FILE = "messages"
 """Of the home: whom messages go to, an address a line, where no variable says it."""
 ADDRESSES_VARIABLE = "ASHARE_MESSAGES"

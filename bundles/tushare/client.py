@@ -330,12 +330,21 @@ class Client:
             yield chunk
 
 
+def open_to_all(base_url: str) -> bool:
+    """Say whether everyone on the way to an address can read what is sent there."""
+    parts = urlsplit(base_url)
+    return parts.scheme == "http" and parts.hostname not in HERE
+
+
+HERE = ("127.0.0.1", "localhost", "::1")
+
+
 def _session(base_url: str) -> requests.Session:
     """Return a session; what is asked of this machine itself goes through no proxy."""
     import requests
 
     session = requests.Session()
-    session.trust_env = urlsplit(base_url).hostname not in ("127.0.0.1", "localhost", "::1")
+    session.trust_env = urlsplit(base_url).hostname not in HERE
     return session
 
 

@@ -42,16 +42,18 @@ def versions(patient: Patient) -> Iterator[Finding]:
     found = {name: _version(name) for name in PACKAGES}
     shown = ", ".join(f"{name} {version or '-'}" for name, version in found.items())
     yield Finding("versions", Level.OK, f"python {python}, {shown}")
-    wanted = str(metadata.metadata(OURS).get("Requires-Python", ""))
+    wanted = metadata.metadata(OURS)["Requires-Python"]
     if not SpecifierSet(wanted).contains(python):
         said = patient.say("python {version} is not supported: it must be {wanted}", version=python, wanted=wanted)
         yield Finding("versions", Level.PROBLEM, said, patient.say("Make a new environment with such a Python."))
     for requirement in map(Requirement, metadata.requires(OURS) or ()):
         version = found.get(requirement.name, "other")
-        if version != "other" and not (version and requirement.specifier.contains(version, prereleases=True)):
-            said = patient.say("{name} is {version}, and must be {wanted}", name=requirement.name,
-                               version=version or patient.say("missing"), wanted=str(requirement.specifier))  # fmt: skip
-            yield Finding("versions", Level.PROBLEM, said, f'pip install "{requirement.name}{requirement.specifier}"')
+        if version == "other" or (version and requirement.specifier.contains(version, prereleases=True)):
+            continue
+        shown = version or patient.say("missing")
+        said = patient.say("{name} is {version}, and must be {wanted}", name=requirement.name, version=shown,
+                           wanted=str(requirement.specifier))  # fmt: skip
+        yield Finding("versions", Level.PROBLEM, said, f'pip install "{requirement.name}{requirement.specifier}"')
 
 
 def _version(name: str) -> str | None:

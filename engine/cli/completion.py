@@ -31,7 +31,6 @@ def completion(shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None
-    kind.check_version = staticmethod(lambda: None)  # the script is for the user's shell, not for the one that is here
     click.echo(kind(ashare, {}, "ashare", VARIABLE).source())
 
 

@@ -18,8 +18,8 @@ from engine.settings import Settings
 WIDTH = 110
 _HEAD = """\
 # The settings of zipline-ashare in this folder. A line with one # shows a default: take the # away and
-# change the value. A variable such as ASHARE_EXECUTION__PARTICIPATION=0.05 wins over this file. Secrets have no place here:
-# the token and the addresses of messages are files of their own in ASHARE_HOME.
+# change the value. A variable such as ASHARE_EXECUTION__PARTICIPATION=0.05 wins over this file. Secrets have no
+# place here: the token and the addresses of messages are files of their own in ASHARE_HOME.
 """
 MY_STRATEGY = '''\
 """A strategy to start from: the twenty strongest stocks of the last three months, in equal parts, once a month.
