@@ -106,8 +106,8 @@ def rights(patient: Patient) -> Iterator[Finding]:
     home = patient.settings.home
     if not any(os.environ.get(name, "").strip() for name in VARIABLES) and not (home / FILE).exists():
         return
-    if open_to_all(url := patient.settings.tushare.base_url):
-        said = patient.say("over {url} everyone on the way can read the token", url=url)
+    if open_to_all(patient.settings.tushare.base_url):
+        said = patient.say("over plain http everyone on the way can read the token")
         yield Finding("rights", Level.WARNING, said, patient.say("Set tushare.base_url to an address with https."))
     quick = patient.settings.tushare.model_copy(update={"timeout": TIMEOUT})
     with (

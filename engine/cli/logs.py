@@ -11,7 +11,7 @@ import click
 
 from engine.errors import UsageError
 
-_SILENT = ("urllib3", "requests", "apprise", "httpx", "matplotlib", "filelock")
+_SILENT = ("urllib3", "requests", "apprise", "httpx", "matplotlib", "filelock", "alembic")
 """Libraries whose notes stay out: some of them name the addresses they write to, and those are secrets."""
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

@@ -56,7 +56,7 @@ def things(home):
         ("ashare backtest ", ["one.py", "two.py"]),
         ("ashare paper init new -f t", ["two.py"]),
         ("ashare paper run f", ["first"]),
-        ("ashare paper status ", ["first", "second"]),
+        ("ashare paper status ", ["second", "first"]),
         ("ashare report ", ["20180306-mine-2", "20180305-mine-1"]),
         ("ashare compare 20180305-mine-1 20180306", ["20180306-mine-2"]),
         ("ashare why 600000.SH 2018-03-05 2018030", ["20180306-mine-2", "20180305-mine-1"]),
