@@ -65,8 +65,8 @@ def init(yes: bool, token_file: TextIO | None, capital: float | None, messages_f
 
 
 def someone_there() -> bool:
-    """Say whether somebody can be asked."""
-    return sys.stdin is not None and sys.stdin.isatty()
+    """Say whether somebody can be asked, and sees the question: a program that reads what we say is nobody."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 # --- questions --------------------------------------------------------------------------------------------------

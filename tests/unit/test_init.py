@@ -55,6 +55,21 @@ def test_without_anybody_to_ask_only_the_extension_is_touched(home, tmp_path):
     assert "has the line" in init()
 
 
+@pytest.mark.parametrize(("keyboard", "screen"), [(True, True), (True, False), (False, True), (None, True)])
+def test_only_who_sees_a_question_is_asked(monkeypatch, keyboard, screen):
+    """The demo's ``ashare init`` has the terminal's keyboard, and the demo reads what it says."""
+
+    class Stream:
+        def __init__(self, terminal: bool) -> None:
+            self.isatty = lambda: terminal
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", None if keyboard is None else Stream(keyboard))
+        patch.setattr("sys.stdout", Stream(screen))
+        there = setup.someone_there()
+    assert there is bool(keyboard and screen)
+
+
 def test_the_extension_is_where_zipline_looks(home):
     import zipline.utils.paths as zipline_paths
 
