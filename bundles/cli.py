@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import click
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from bundles.status import Held
+    from engine.cli.findings import Finding
 
 
 @click.group()
@@ -252,15 +252,25 @@ def perturb(folder: Path, after: str | None, kind: str | None, stocks: int | Non
     return counts
 
 
+@data.command(hidden=True)
+@click.option("--online", is_flag=True, help="Ask the vendor too.")
+def findings(online: bool) -> list[Finding]:
+    """Return what there is to say of lake, token and vendor; `ashare doctor` says it."""
+    from bundles.doctor import CHECKS, ONLINE
+    from engine.cli.doctor import patient
+    from engine.cli.findings import look
+
+    seen, checks = patient(), {**CHECKS, **(ONLINE if online else {})}
+    return [finding for name, check in checks.items() for finding in look(name, check, seen)]
+
+
 def _warn_of_plain_http(url: str) -> None:
     """Say that the token travels in the open, unless it stays on this machine."""
-    parts = urlsplit(url)
-    if parts.scheme == "http" and parts.hostname not in HERE:
+    from bundles.tushare.client import open_to_all
+
+    if open_to_all(url):
         click.secho(
             f"tushare.base_url is {url}: over plain http everyone on the way can read the token. Use https.",
             fg="yellow",
             err=True,
         )
-
-
-HERE = ("127.0.0.1", "localhost", "::1")

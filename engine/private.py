@@ -1,12 +1,46 @@
-"""Files with a secret in them: read only where nobody but their owner may."""
+"""Files with a secret in them: written for their owner alone, and read only where nobody else may."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
 from engine.errors import UsageError
+from engine.files import replaced_file
+
+TOKEN_FILE = "token"  # noqa: S105
+"""Of the home: the vendor's token, where no variable holds it."""
+TOKEN_VARIABLES = ("ASHARE_TUSHARE_TOKEN", "TUSHARE_TOKEN")
+"""Where the token is looked for before that; the first that is set wins."""
+TOKEN_SHAPE = re.compile(r"[0-9A-Za-z._~+/=-]{4,256}")
+TOKEN_SIGNS = "a token is 4 to 256 letters, digits and signs of ._~+/=-"  # noqa: S105
+ADDRESSES_FILE = "messages"
+"""Of the home: whom messages go to, an address a line, where no variable says it."""
+ADDRESSES_VARIABLE = "ASHARE_MESSAGES"
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only its owner may read: it is never there with other rights, and never half.
+
+    Parameters
+    ----------
+    path : Path
+        Where it shall stand; its folder is made if needed.
+    content : str
+        What it shall hold.
+    """
+    with replaced_file(path) as beside:
+        beside.unlink(missing_ok=True)  # of a process that died and had our number
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode())
+
+
+def is_private(path: Path) -> bool:
+    """Say whether nobody but its owner may do anything with a file."""
+    return not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
 
 def read_private(path: Path, secret: str, instead: str, error: type[UsageError], limit: int = 4096) -> str | None:

@@ -31,7 +31,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 _PREFIX = "ASHARE_"
-_SINGLE = ("home", "profile")
+_SINGLE = ("home", "profile", "capital", "language")
 _NO_SETTINGS = ("realdata", "tushare_token", "messages")
 """Variables of ours beside the settings: where tests find private data; secrets: the vendor's token, the addresses of
 messages (``ASHARE_MESSAGES__TIMEOUT`` and its like are settings)."""
@@ -334,6 +334,10 @@ class Settings(BaseSettings):
 
     home: Path = Path("~/.ashare")
     profile: str | None = None
+    capital: float | None = Field(None, ge=1)
+    """CNY a backtest and a paper account begin with where the command names none; unset: what the command says."""
+    language: Literal["auto", "en", "zh"] = "auto"
+    """Of what the commands say; ``auto`` is the terminal's."""
     data: DataSettings = DataSettings()
     tushare: TushareSettings = TushareSettings()
     universe: UniverseSettings = UniverseSettings()

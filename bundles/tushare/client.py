@@ -201,6 +201,17 @@ class Client:
         asked = dict(params or {})
         return self._again(api_name, Inconsistent, lambda: self._answer(terms, asked, tuple(fields), rows_expected))
 
+    def probe(self, api_name: str, params: Params, column: str) -> None:
+        """Ask once, for one column, and look at nothing but whether the vendor answers with a table.
+
+        Raises
+        ------
+        VendorError
+            It does not; its class says why.
+        """
+        terms = self._terms[api_name]
+        _ordered(terms, self._post(terms, params, (column,)), (column,))
+
     def _answer(self, terms: Terms, params: Params, fields: tuple[str, ...], rows_expected: bool) -> pl.DataFrame:
         """Ask a question once and check the whole of its answer."""
         frame = frame_of(terms, fields, self._rows(terms, params, fields))
@@ -319,12 +330,21 @@ class Client:
             yield chunk
 
 
+def open_to_all(base_url: str) -> bool:
+    """Say whether everyone on the way to an address can read what is sent there."""
+    parts = urlsplit(base_url)
+    return parts.scheme == "http" and parts.hostname not in HERE
+
+
+HERE = ("127.0.0.1", "localhost", "::1")
+
+
 def _session(base_url: str) -> requests.Session:
     """Return a session; what is asked of this machine itself goes through no proxy."""
     import requests
 
     session = requests.Session()
-    session.trust_env = urlsplit(base_url).hostname not in ("127.0.0.1", "localhost", "::1")
+    session.trust_env = urlsplit(base_url).hostname not in HERE
     return session
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from bundles.tushare.errors import NoToken
-from engine.private import read_private
+from engine.private import TOKEN_FILE, TOKEN_SHAPE, TOKEN_SIGNS, TOKEN_VARIABLES, read_private
 
-VARIABLES = ("ASHARE_TUSHARE_TOKEN", "TUSHARE_TOKEN")
+VARIABLES = TOKEN_VARIABLES
 """Where the token is looked for, the first that is set wins; then the file ``token`` of the home."""
-FILE = "token"
+FILE = TOKEN_FILE
 HIDDEN = "**********"
-_TOKEN = re.compile(r"[0-9A-Za-z._~+/=-]{4,256}")
 
 
 def read_token(home: Path, environ: Mapping[str, str] = os.environ) -> SecretStr:
@@ -47,10 +45,10 @@ def scrub(text: str, token: SecretStr) -> str:
 
 
 def _checked(value: str, where: str) -> SecretStr:
-    if not _TOKEN.fullmatch(value):
+    if not TOKEN_SHAPE.fullmatch(value):
         raise NoToken(
             f"{where} holds no token",
-            "a token is 4 to 256 letters, digits and signs of ._~+/=-",
+            TOKEN_SIGNS,
             "Copy it again from your page at tushare.pro.",
         )
     return SecretStr(value)

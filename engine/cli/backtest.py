@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import traceback
 from collections.abc import Iterator
@@ -182,7 +183,8 @@ def _warn_if_idle(folder: Path, bundle: str) -> None:
 @click.argument("day", type=DAY)
 @click.argument("folder", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
 @click.option("-b", "--bundle", default="ashare", show_default=True)
-def why(ts_code: str, day: str, folder: Path | None, bundle: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON: the lines.")
+def why(ts_code: str, day: str, folder: Path | None, bundle: str, as_json: bool) -> None:
     """Say why a run held a stock or did not; by default the newest run.
 
     Shows the last rebalance up to DAY: rank, score, factors, the reason; then what became of the stock's orders.
@@ -195,7 +197,11 @@ def why(ts_code: str, day: str, folder: Path | None, bundle: str) -> None:
     values = settings.load()
     found = run_folder(folder, values.runs)
     install()
-    for line in story(found, open_bundle(bundle), ts_code, dt.date.fromisoformat(day)).lines(values):
+    lines = story(found, open_bundle(bundle), ts_code, dt.date.fromisoformat(day)).lines(values)
+    if as_json:
+        click.echo(json.dumps({"run": found.name, "ts_code": ts_code, "day": day, "lines": list(lines)}))
+        return
+    for line in lines:
         click.echo(line)
 
 

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.errors import UsageError
+from engine.errors import SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from engine.words import Say
 
 
 class Day(click.ParamType):
@@ -37,6 +40,18 @@ def shanghai(moment: dt.datetime | None) -> dt.datetime:
     from engine import clock
 
     return clock.now() if moment is None else moment.replace(tzinfo=clock.SHANGHAI)
+
+
+def sayer() -> Say:
+    """Return what says the commands' sentences in the language of the settings, by default the terminal's."""
+    from engine import settings
+    from engine.words import language_of, say_in
+
+    try:
+        named = settings.load().language
+    except SettingsError:  # whoever reports it must be able to speak
+        named = "auto"
+    return say_in(language_of() if named == "auto" else named)
 
 
 def in_order(start: str, end: str) -> None:

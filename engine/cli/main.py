@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +15,7 @@ from engine.files import disk_failed
 
 COMMANDS = {
     "init": "engine.cli.setup:init",
+    "doctor": "engine.cli.doctor:doctor",
     "factor": "engine.cli.factor:factor",
     "train": "engine.cli.model:train",
     "models": "engine.cli.model:models",
@@ -26,6 +29,7 @@ COMMANDS = {
     "prove": "engine.cli.prove:prove",
     "rules": "engine.cli.prove:rules",
     "messages": "engine.cli.messages:messages",
+    "completion": "engine.cli.completion:completion",
 }
 """Commands of the engine; ``data`` and ``demo`` come from the bundles by entry point."""
 
@@ -55,7 +59,8 @@ class LazyGroup(click.Group):
 
 
 _PURPOSE = {
-    "init": "make zipline load the engine",
+    "init": "set everything up: token, capital, messages, settings, a first strategy",
+    "doctor": "whether everything is in order, and what to do where it is not",
     "data": "import market data into the lake and look at it",
     "factor": "factor values for research",
     "train": "train a model for every month of a range",
@@ -70,6 +75,7 @@ _PURPOSE = {
     "prove": "the product checks itself",
     "rules": "the rules of a stock on a day, with their sources",
     "messages": "whom paper trading tells what it does",
+    "completion": "the script that completes commands in bash, zsh or fish",
     "demo": "the whole chain on a synthetic market",
     "demo-server": "a local Tushare for tests and trials",
 }
@@ -77,16 +83,42 @@ _PURPOSE = {
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("-v", "--verbose", is_flag=True, help="Show what engine and zipline note while they work.")
+@click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="Add it to this file, with the times.")
 @click.version_option(package_name="zipline-ashare", prog_name="ashare")
 @click.pass_context
-def ashare(ctx: click.Context, debug: bool) -> None:
+def ashare(ctx: click.Context, debug: bool, verbose: bool, log: Path | None) -> None:
     """Trade mainland-China shares with zipline: data, factors, models, backtests."""
     ctx.obj = {"debug": debug}
+    if verbose or log is not None:
+        from engine.cli.logs import noting
+
+        ctx.with_resource(noting(verbose, log))
+    ctx.default_map = _defaults(ctx.invoked_subcommand, bool(verbose or log))
+
+
+def _defaults(command: str | None, noted: bool) -> dict[str, Any]:
+    """Return what options fall back on: the starting capital of the settings, and zipline's log where it is wanted."""
+    if command not in ("backtest", "audit-design", "paper"):
+        return {}
+    from engine import settings
+    from engine.errors import SettingsError
+
+    try:
+        capital = settings.load().capital
+    except SettingsError:  # the command itself says so; its help needs no settings
+        capital = None
+    own = {} if capital is None else {"capital": capital}
+    return {"backtest": {**own, "verbose": noted}, "audit-design": own, "paper": {"init": own}}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; any failure is one line and an exit code, a traceback only with ``--debug``."""
     given = sys.argv[1:] if arguments is None else arguments
+    if "_ASHARE_COMPLETE" in os.environ:
+        from engine.cli.completion import prepare, words_typed
+
+        prepare(ashare, words_typed())
     try:
         result: Any = ashare.main(given, prog_name="ashare", standalone_mode=False)
     except click.exceptions.Abort:

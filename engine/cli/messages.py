@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,13 @@ def messages() -> None:
 
 
 @messages.command("list")
-def list_() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def list_(as_json: bool) -> None:
     """List the receivers: scheme and hash."""
     _, found = _set_up()
-    if found:
+    if as_json:
+        click.echo(json.dumps([{"receiver": receiver.scheme, "hash": receiver.mark} for receiver in found]))
+    elif found:
         show_table(("receiver", "hash"), [(receiver.scheme, receiver.mark) for receiver in found])
     else:
         click.echo("No receiver is set up; docs/messages.md says how.", err=True)
@@ -36,7 +40,8 @@ def list_() -> None:
 
 @messages.command()
 @click.option("--account", default="test", show_default=True, help="Named in the title, as in [ashare ACCOUNT].")
-def test(account: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def test(account: str, as_json: bool) -> None:
     """Send a message to every receiver and say what became of it; exit code 1 if one did not take it."""
     from engine import clock
     from engine.paper.letters import Message
@@ -50,7 +55,10 @@ def test(account: str) -> None:
     title, id_ = f"[ashare {account}] {now:%Y-%m-%d %H:%M} {title}", f"{account}-{now:%Y%m%d-%H%M%S}-test"
     problems = tell(found, Message(id_, now.date(), "test", title, body), settings.messages.timeout)
     rows = [(receiver.scheme, receiver.mark, problems[receiver.mark] or "sent") for receiver in found]
-    show_table(("receiver", "hash", "result"), rows)
+    if as_json:
+        click.echo(json.dumps([dict(zip(("receiver", "hash", "result"), row, strict=True)) for row in rows]))
+    else:
+        show_table(("receiver", "hash", "result"), rows)
     if any(problems.values()):
         sys.exit(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -189,8 +190,6 @@ def _run_process(command: list[str]) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def status(name: str, as_json: bool) -> None:
     """Show an account: cash, holdings, orders that wait, what it is halted by."""
-    import json
-
     from engine.paper.account import Account
 
     account = Account(_folder(name), reading=True)
@@ -256,13 +255,14 @@ def fills(name: str, export: Path | None, nothing: bool, positions: Path | None,
 
 
 @paper.command(name="list")
-def list_() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def list_(as_json: bool) -> None:
     """List the accounts; one that is damaged does not hide the others."""
     from engine import settings
     from engine.errors import AshareError
     from engine.paper.account import Account, accounts_in
 
-    rows, damaged = [], list[AshareError]()
+    rows, shown, damaged = [], [], list[AshareError]()
     for folder in accounts_in(settings.load().accounts):
         try:
             found = _status(Account(folder, reading=True))
@@ -270,8 +270,12 @@ def list_() -> None:
             damaged.append(error)
             continue
         halted = ", ".join(halt["what"] for halt in found["halts"]) or "-"
+        shown.append(found)
         rows.append((found["account"], found["strategy"], found["last"] or "-", found["net value"], halted))
-    show_table(("account", "strategy", "last session", "net value", "halted"), rows)
+    if as_json:
+        click.echo(json.dumps(shown, ensure_ascii=False))
+    else:
+        show_table(("account", "strategy", "last session", "net value", "halted"), rows)
     for other in damaged[:-1]:
         other.show()
     if damaged:

@@ -435,18 +435,45 @@ def require_warm(found: Sequence[Warmup]) -> None:
 @click.argument("ts_code")
 @click.argument("day", type=DAY)
 @click.option("--st", is_flag=True, help="The stock is specially treated.")
-def rules(ts_code: str, day: str, st: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def rules(ts_code: str, day: str, st: bool, as_json: bool) -> None:
     """Show the rules that hold for a stock on a day, each with its source."""
-    from engine.errors import OutsideData
     from engine.market.boards import board_of, exchange_of
     from engine.market.hours import phases
-    from engine.market.tables import table
     from engine.types import Standing
 
     date, board, exchange = dt.date.fromisoformat(day), board_of(ts_code), exchange_of(ts_code)
     standing = Standing.RISK_WARNED if st else Standing.ORDINARY
+    found = [_rule(what, name, scope, date) for what, name, scope in _looked_up(board, exchange, standing)]
+    hours = [(phase.name, f"{phase.start:%H:%M}", f"{phase.end:%H:%M}") for phase in phases(board, date)]
+    if as_json:
+        about = {"ts_code": ts_code, "day": str(date), "board": str(board), "standing": str(standing)}
+        phases_ = [dict(zip(("phase", "start", "end"), phase, strict=True)) for phase in hours]
+        click.echo(json.dumps({**about, "rules": found, "phases": phases_}, ensure_ascii=False))
+        return
     click.echo(f"{ts_code} on {date}: {board}, {standing.replace('_', ' ')}")
-    shown = [
+    for rule in found:
+        since = f"since {rule['since']}  {rule['source']}" if rule["since"] else "no rule, or none known, on that day"
+        click.echo(f"  {rule['rule']:<40}{rule['value'] or '-':>10}  {since}")
+    for name, start, end in hours:
+        click.echo(f"  {name.replace('_', ' '):<40}{start}-{end}")
+
+
+def _rule(what: str, name: str, scope: str, day: dt.date) -> dict[str, str | None]:
+    """Return a rule as it holds on a day; without value, date and source where none is known."""
+    from engine.errors import OutsideData
+    from engine.market.tables import table
+
+    try:
+        row = table(name).row(scope, day)
+    except OutsideData:
+        return {"rule": what, "value": None, "since": None, "source": None}
+    return {"rule": what, "value": row.text, "since": str(row.effective_from), "source": row.source}
+
+
+def _looked_up(board: str, exchange: str, standing: str) -> list[tuple[str, str, str]]:
+    """Return what is shown of a stock: in words, the table, the row's scope."""
+    return [
         ("price limit, percent", "price_limits", f"{board}.{standing}"),
         ("sessions without limit after listing", "free_sessions", f"{board}.listing"),
         ("first day, percent up from issue price", "first_day_band", f"{board}.up"),
@@ -468,15 +495,6 @@ def rules(ts_code: str, day: str, st: bool) -> None:
         ("dividend tax up to a year", "dividend_tax", "up_to_a_year"),
         ("dividend tax beyond a year", "dividend_tax", "longer"),
     ]
-    for what, name, scope in shown:
-        try:
-            row = table(name).row(scope, date)
-        except OutsideData:
-            click.echo(f"  {what:<40}{'-':>10}  no rule, or none known, on that day")
-        else:
-            click.echo(f"  {what:<40}{row.text:>10}  since {row.effective_from}  {row.source}")
-    for phase in phases(board, date):
-        click.echo(f"  {phase.name.replace('_', ' '):<40}{phase.start:%H:%M}-{phase.end:%H:%M}")
 
 
 _ORDERS = (("smallest", "minimum"), ("step of an", "step"), ("largest", "maximum"))

@@ -32,11 +32,11 @@ from engine.errors import UsageError
 from engine.paper.letters import Language, Message, cut
 from engine.paper.outbox import Delivery, Outbox
 from engine.paper.sending import NotSent
-from engine.private import read_private
+from engine.private import ADDRESSES_FILE, ADDRESSES_VARIABLE, read_private
 from engine.settings import Settings
 
-VARIABLE = "ASHARE_MESSAGES"
-FILE = "messages"
+VARIABLE = ADDRESSES_VARIABLE
+FILE = ADDRESSES_FILE
 _AT_MOST = 64 * 1024
 """Bytes that are read of the file, and of an answer."""
 _LIMITS = {"dingtalk": 19_000, "feishu": 19_000, "lark": 19_000, "wecombot": 2_048}

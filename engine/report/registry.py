@@ -40,7 +40,7 @@ from engine.report import trust
 Floats = npt.NDArray[np.float64]
 
 FILE, _LOCK = "trials.jsonl", ".trials.lock"
-IDLE = {"home", "profile", "tushare", "messages", "report", "paper", "broker"}
+IDLE = {"home", "profile", "capital", "language", "tushare", "messages", "report", "paper", "broker"}
 """Sections of the settings no result of a run depends on."""
 _IDLE_KEYS = {"execution": {"audit"}, "prediction": {"device"}}
 _NO_SCRIPT = hashlib.sha256(b"").hexdigest()

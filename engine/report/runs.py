@@ -389,8 +389,8 @@ def _attention(record: RunRecord) -> pl.DataFrame:
 
 
 def _manifest(record: RunRecord, orders: pl.DataFrame, made: dt.datetime) -> dict[str, Any]:
-    # no run depends on who is asked or told
-    settings = record.settings.model_dump(mode="json", exclude={"home", "tushare", "messages"})
+    # no run depends on who is asked or told; its capital has a place of its own
+    settings = record.settings.model_dump(mode="json", exclude={"home", "capital", "language", "tushare", "messages"})
     closes = record.diary.closes
     script_id = hashlib.sha256(record.script.encode()).hexdigest()
     identity = hashlib.sha256(f"{script_id}{settings}{record.panels.data_id}{closes[0][0]}{closes[-1][0]}".encode())

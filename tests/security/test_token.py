@@ -44,7 +44,10 @@ def handle_data(context, data):
         context.done = True
 """
 LINES = {
-    "init": "init",
+    "init": "init --yes",
+    "doctor": "doctor --online",
+    "completion": "completion bash",
+    "data findings": "data findings --online",
     "data import": "data import {market}",
     "data sync": "data sync",
     "data build": "data build",
@@ -95,8 +98,8 @@ TOO_SHORT = (
     *("models show", "models promote", "models rollback", "models export"),
 )
 """Commands that two months are too short for."""
-REFUSED = ("paper fills",)
-"""Commands that the account that is tried has no use for."""
+REFUSED = ("paper fills", "doctor")
+"""Commands that the account that is tried has no use for; and the doctor sees that its clock is years behind."""
 
 
 def found_in(text: str) -> list[str]:
@@ -299,6 +302,16 @@ def test_a_vendor_that_repeats_the_token_gets_it_into_no_message(say, tmp_path, 
     require_unseen(said, tmp_path)
 
 
+@pytest.mark.parametrize("name", ECHOES)
+def test_the_doctor_asks_such_a_vendor_and_says_nothing_of_it(say, tmp_path, monkeypatch, name):
+    with Echo(*ECHOES[name]) as echo:
+        monkeypatch.setenv("ASHARE_TUSHARE__BASE_URL", echo.url)
+        monkeypatch.setattr("bundles.doctor.TIMEOUT", 0.3)
+        _, said = say("-v --log log.txt doctor --online --json")
+        assert echo.got_token
+    require_unseen(said, tmp_path)
+
+
 @pytest.mark.parametrize("debug", ["", "--debug "])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("unforeseen"), MemoryError()])
 def test_what_nobody_foresaw_shows_no_token(say, tmp_path, monkeypatch, error, debug):
@@ -352,6 +365,8 @@ def test_a_token_in_a_wrong_place_is_refused_unshown(say, home, monkeypatch, whe
         code, said = say(line)
         assert code, said
         require_unseen(said)
+    for line in ("doctor", "doctor --online", "init", "init --yes"):
+        require_unseen(say(line)[1])
 
 
 def test_objects_that_know_the_token_do_not_tell(set_up, home, monkeypatch):
