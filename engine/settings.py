@@ -25,6 +25,7 @@ from pydantic_settings import SettingsError as Unparsable
 
 from engine.errors import SettingsError
 from engine.types import LetterKind
+from engine.words import language_of
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -337,7 +338,7 @@ class Settings(BaseSettings):
     capital: float | None = Field(None, ge=1)
     """CNY a backtest and a paper account begin with where the command names none; unset: what the command says."""
     language: Literal["auto", "en", "zh"] = "auto"
-    """Of what the commands say; ``auto`` is the terminal's."""
+    """Of what the commands and the tear-sheets say; ``auto`` is the terminal's."""
     data: DataSettings = DataSettings()
     tushare: TushareSettings = TushareSettings()
     universe: UniverseSettings = UniverseSettings()
@@ -369,6 +370,11 @@ class Settings(BaseSettings):
             secret = {f"{_PREFIX}{name}".lower() for name in _NO_SETTINGS}
             env_settings.env_vars = {key: at for key, at in env_settings.env_vars.items() if key.lower() not in secret}
         return env_settings, init_settings
+
+    @property
+    def spoken(self) -> str:
+        """The language to speak, ``en`` or ``zh``."""
+        return language_of() if self.language == "auto" else self.language
 
     @property
     def lake(self) -> Path:

@@ -48,10 +48,9 @@ def sayer() -> Say:
     from engine.words import language_of, say_in
 
     try:
-        named = settings.load().language
+        return say_in(settings.load().spoken)
     except SettingsError:  # whoever reports it must be able to speak
-        named = "auto"
-    return say_in(language_of() if named == "auto" else named)
+        return say_in(language_of())
 
 
 def in_order(start: str, end: str) -> None:

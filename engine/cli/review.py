@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.cli.common import finite, show_table
-from engine.words import LANGUAGES, language_of
+from engine.words import LANGUAGES
 
 if TYPE_CHECKING:
     from engine.panels.reader import Panels
@@ -21,7 +21,7 @@ RUN = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("folder", metavar="[RUN]", required=False, type=RUN)
-@click.option("--lang", type=click.Choice(LANGUAGES), help="Of the page; by default the terminal's.")
+@click.option("--lang", type=click.Choice(LANGUAGES), help="Of the page; by default the setting language.")
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @click.option("--pdf", is_flag=True, help="Print the page into a PDF beside it; needs Chromium, Chrome or Edge.")
 @click.option("--export", "out", type=click.Path(path_type=Path), help="Write all tables into this new folder instead.")
@@ -41,11 +41,12 @@ def report(
     from engine import settings
     from engine.cli.backtest import run_folder
 
-    found = run_folder(folder, settings.load().runs)
+    values = settings.load()
+    found = run_folder(folder, values.runs)
     if out is not None:
         _export(found, out, form, bundle)
         return
-    page = _rendered(found, lang or language_of(), bundle)
+    page = _rendered(found, lang or values.spoken, bundle)
     click.echo(page)
     if pdf:
         from engine.report.browser import print_pdf

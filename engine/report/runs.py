@@ -30,7 +30,6 @@ from engine.pipeline.factors import NAMES
 from engine.report.registry import note_trial, trial_of
 from engine.settings import Settings
 from engine.types import RETRAIN, SWITCHED, Choice, Event, Reason
-from engine.words import language_of
 
 _log = logging.getLogger(__name__)
 
@@ -247,7 +246,7 @@ def write_run(record: RunRecord) -> Path:
             # before the folder appears: no run is seen that was not counted
             note_trial(record.settings.runs, trial_of(manifest, perf))
             if record.settings.report.tearsheet:
-                _render(beside, folder, record.panels)
+                _render(beside, folder, record)
     except BaseException:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
@@ -255,12 +254,12 @@ def write_run(record: RunRecord) -> Path:
     return folder
 
 
-def _render(beside: Path, folder: Path, panels: Panels) -> None:
+def _render(beside: Path, folder: Path, record: RunRecord) -> None:
     """Render the tear-sheet; where that fails the run keeps its data, for they cannot be had again."""
     from engine.report.tearsheet import render  # heavy: plots and templates
 
     try:
-        render(beside, language_of(), panels, folder.parent)
+        render(beside, record.settings.spoken, record.panels, record.settings.runs)
     except Exception as error:
         _log.warning(
             "the run has no tear-sheet (%s: %s); its data are whole. Run `ashare report %s` to try again.",
