@@ -11,7 +11,7 @@ import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -217,7 +217,8 @@ def write_run(record: RunRecord) -> Path:
     record : RunRecord
         What the run was and did.
     """
-    orders = pl.DataFrame([asdict(row) for row in record.orders], schema=ORDERS, orient="row")
+    columns = {name: [getattr(row, name) for row in record.orders] for name in ORDERS}
+    orders = pl.DataFrame(columns, schema=ORDERS)
     perf, positions = _perf(record), _positions(record)
     manifest = _manifest(record, orders, clock.now())
     folder = _reserve(record.settings.runs, manifest["id"])
