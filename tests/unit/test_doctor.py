@@ -429,6 +429,14 @@ def test_the_exit_code_tells_a_problem(home, monkeypatch):
     assert run(code=0).splitlines()[-1].startswith("0 problems, ")
 
 
+def test_in_chinese_the_columns_stand_under_each_other(home, monkeypatch):
+    monkeypatch.setenv("ASHARE_LANGUAGE", "zh")
+    lines = [line for line in run(code=3).splitlines() if line[:2] in ("正常", "警告", "问题")]
+    assert {line[:2] for line in lines} == {"正常", "警告", "问题"}
+    assert {line[2:6] for line in lines} == {" " * 4}
+    assert not any(line[6].isspace() for line in lines)
+
+
 def test_json(home):
     said = json.loads(run("--json", code=3))
     findings = {one["check"]: one for one in said["findings"]}
