@@ -1122,8 +1122,10 @@ def _undated(lake: Lake, version: Version, endpoint: str) -> pl.DataFrame:
     return lake.frame(version, endpoint, list(ENDPOINTS[endpoint].types))
 
 
-def whole_lake(lake: Lake, version: Version, today: dt.date | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return (findings, shortfalls) of all that a lake holds, read a year at a time."""
+def whole_lake(
+    lake: Lake, version: Version, today: dt.date | None = None, advance: Callable[[], None] = lambda: None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return (findings, shortfalls) of all that a lake holds, a year at a time; ``advance`` is called after it."""
     found, short, before = [], [], pl.DataFrame(schema=_BEFORE)
     undated = {name: _undated(lake, version, name) for name in version.parts if name not in BY_SESSION}
     all_years = years(lake, version)
@@ -1135,6 +1137,7 @@ def whole_lake(lake: Lake, version: Version, today: dt.date | None = None) -> tu
         found.append(_found(scene))
         short.append(_shortfalls(scene, found[-1]))
         before = scene.last_bars()
+        advance()
     empty = pl.DataFrame(schema=FINDINGS)
     return pl.concat([empty, *found]), reduce(lambda a, b: pl.concat([a, b]), short) if short else pl.DataFrame()
 

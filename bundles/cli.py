@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.cli.common import DAY, MOMENT, shanghai, show_table
+from engine.cli.common import DAY, MOMENT, progress_bar, shanghai, show_table
 from engine.prove.kinds import Kind
 
 if TYPE_CHECKING:
@@ -141,8 +141,10 @@ def verify(as_json: bool) -> None:
     values = settings.load()
     lake = Lake(values.lake)
     version = lake.require()
-    lake.verify(version)
-    found, short = checks.whole_lake(lake, version)
+    files = sum(len(parts) for parts in (*version.parts.values(), *version.held_back.values()))
+    with progress_bar("files and years", files + len(checks.years(lake, version))) as advance:
+        lake.verify(version, advance)
+        found, short = checks.whole_lake(lake, version, advance=advance)
     stopped = checks.under(short, values.data.coverage)
     if as_json:
         shown = {"data_id": version.data_id, "findings": found.to_dicts(), "under_coverage": stopped.to_dicts()}
@@ -150,7 +152,6 @@ def verify(as_json: bool) -> None:
     else:
         for line in _table(found):
             click.echo(line)
-        files = sum(len(parts) for parts in version.parts.values())
         click.echo(f"{files} files agree with their hashes, {found.height:,} findings, data id {version.data_id}")
     checks.require_true(lake, version, found, stopped)
 

@@ -12,7 +12,7 @@ from bundles.endpoints import ENDPOINTS
 from bundles.lake import Lake, Version
 from bundles.status import ALWAYS
 from bundles.tushare.caps import TERMS, Terms
-from bundles.tushare.client import Client, open_to_all
+from bundles.tushare.client import Client, open_to_all, server_time
 from bundles.tushare.errors import BadToken, MissingRight, RateLimited, TooManyAddresses, Transient, VendorError
 from bundles.tushare.tables import Params
 from bundles.tushare.token import FILE, VARIABLES, read_token
@@ -22,6 +22,8 @@ from engine.cli.findings import Check, Finding, Level, Patient
 
 SILENT = 31
 """Days without news of a table that has no session of its own, while the bars go on."""
+APART = dt.timedelta(minutes=2)
+"""How far the clock and the vendor's may differ."""
 TIMEOUT = 5.0
 """Seconds for an answer of the vendor."""
 TOGETHER = 6
@@ -126,6 +128,17 @@ def rights(patient: Patient) -> Iterator[Finding]:
         yield _right(patient, terms, answered)
 
 
+def vendors_clock(patient: Patient) -> Iterator[Finding]:
+    """Hold the clock against the vendor's; one that does not tell the time is no finding, for ``rights`` asks too."""
+    there = server_time(patient.settings.tushare.base_url, TIMEOUT)
+    apart = dt.timedelta(0) if there is None else abs(there - patient.now)
+    if apart > APART:
+        said = patient.say(
+            "the clock is {minutes:,.0f} minutes off the vendor's", minutes=apart / dt.timedelta(minutes=1)
+        )
+        yield Finding("vendor clock", Level.PROBLEM, said, patient.say("Set the clock right: timedatectl set-ntp true"))
+
+
 def _answer(client: Client, terms: Terms, today: dt.date, advance: Callable[[], None]) -> VendorError | None:
     """Return why an endpoint does not answer; None where it does."""
     spec = ENDPOINTS.get(terms.belongs_to)
@@ -154,12 +167,17 @@ def question(terms: Terms, today: dt.date) -> Params:
 def _right(patient: Patient, terms: Terms, answer: VendorError | None) -> Finding:
     """Say what an endpoint answered; a right the settings do not count on is no problem."""
     check = f"rights {terms.name}"
+    points = patient.settings.tushare.points
+    if answer is None and terms.points > points:
+        said = patient.say("answers, and a sync leaves it out: the settings do not count on it")
+        return Finding(
+            check, Level.WARNING, said, patient.say("Set tushare.points in ashare.toml to what your account has.")
+        )
     if answer is None:
         return Finding(check, Level.OK, patient.say("answers"))
     if isinstance(answer, RateLimited):
         said = patient.say("may be asked, but not more often just now")
         return Finding(check, Level.WARNING, said, answer.mend)
-    points = patient.settings.tushare.points
     if isinstance(answer, MissingRight):
         said = patient.say("may not be asked: it needs {points:,} points", points=terms.points)
         if terms.points > points:
@@ -170,4 +188,4 @@ def _right(patient: Patient, terms: Terms, answer: VendorError | None) -> Findin
 
 
 CHECKS: Mapping[str, Check] = {"lake": lake, "token": token}
-ONLINE: Mapping[str, Check] = {"rights": rights}
+ONLINE: Mapping[str, Check] = {"vendor clock": vendors_clock, "rights": rights}

@@ -18,7 +18,7 @@ import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -322,8 +322,15 @@ class Lake:
         """
         return self._read(part, [name], None).get_column(name)
 
-    def verify(self, version: Version) -> None:
+    def verify(self, version: Version, advance: Callable[[], None] = lambda: None) -> None:
         """Compare every file of a version with its hash.
+
+        Parameters
+        ----------
+        version : Version
+            Whose files.
+        advance : callable
+            Called after each of them.
 
         Raises
         ------
@@ -336,6 +343,7 @@ class Lake:
             if not path.is_file() or sha256_of(path) != part.sha256:
                 state = "differs from its hash" if path.is_file() else "is missing"
                 raise Damaged(f"{part.path} of the lake", state, "Restore it from a backup, or import again.")
+            advance()
 
     def append(self) -> Append:
         """Begin an append; use it as a context manager."""

@@ -19,6 +19,7 @@ from tests.markets import Market
 if TYPE_CHECKING:
     from engine.panels.bundle import Bundle
 
+os.environ["LC_ALL"] = "C.UTF-8"  # what commands say is compared in English, on whatever machine
 FETCHED = dt.date(2027, 1, 4)
 
 

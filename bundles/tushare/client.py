@@ -16,6 +16,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -328,6 +329,25 @@ class Client:
             if time.monotonic() - started > _SLOWEST * self._timeout:
                 raise TimeoutError
             yield chunk
+
+
+def server_time(base_url: str, seconds: float) -> dt.datetime | None:
+    """Return the time by a server's own clock, with its zone; None where it does not tell it in time.
+
+    Parameters
+    ----------
+    base_url : str
+        Where questions are posted; this one says nothing of the account.
+    seconds : float
+        To wait for a connection, and for the answer.
+    """
+    import requests
+
+    try:
+        with _session(base_url) as session, session.head(base_url, timeout=seconds, allow_redirects=False) as reply:
+            return parsedate_to_datetime(reply.headers.get("Date", "")).astimezone(dt.UTC)
+    except (requests.RequestException, OSError, ValueError):
+        return None
 
 
 def open_to_all(base_url: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from engine.cli.common import DAY, in_order
+from engine.cli.common import DAY, in_order, progress_of
 from engine.errors import NoBundle, ScriptFailed
 
 
@@ -42,12 +42,22 @@ def backtest(strategy: Path, start: str, end: str, bundle: str, capital: float, 
     from engine.report.tearsheet import FILE
 
     in_order(start, end)
-    if fills == "envelope":
-        folder = _envelope(strategy, start, end, bundle, capital, verbose)
-    else:
-        folder = run(strategy, start, end, bundle, capital, verbose)
+    with sessions_shown():
+        if fills == "envelope":
+            folder = _envelope(strategy, start, end, bundle, capital, verbose)
+        else:
+            folder = run(strategy, start, end, bundle, capital, verbose)
     _warn_if_idle(folder, bundle)
     click.echo(folder / FILE if (folder / FILE).exists() else folder)
+
+
+@contextmanager
+def sessions_shown() -> Iterator[None]:
+    """Show how far a run is; a command with a bar of its own leaves this out, for two cannot be drawn at once."""
+    from engine.host.progress import watched
+
+    with progress_of("sessions") as told, watched(told):
+        yield
 
 
 def run(

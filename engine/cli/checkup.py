@@ -34,7 +34,7 @@ MODEL_SECTIONS = ("universe", "factors", "labels", "model")
 
 
 def versions(patient: Patient) -> Iterator[Finding]:
-    """Look at the versions of Python and of the packages the engine leans on most."""
+    """Look at the versions of Python and of every package the engine needs; those it leans on most are named."""
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
@@ -47,8 +47,10 @@ def versions(patient: Patient) -> Iterator[Finding]:
         said = patient.say("python {version} is not supported: it must be {wanted}", version=python, wanted=wanted)
         yield Finding("versions", Level.PROBLEM, said, patient.say("Make a new environment with such a Python."))
     for requirement in map(Requirement, metadata.requires(OURS) or ()):
-        version = found.get(requirement.name, "other")
-        if version == "other" or (version and requirement.specifier.contains(version, prereleases=True)):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        version = _version(requirement.name)
+        if version and requirement.specifier.contains(version, prereleases=True):
             continue
         shown = version or patient.say("missing")
         said = patient.say("{name} is {version}, and must be {wanted}", name=requirement.name, version=shown,

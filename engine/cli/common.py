@@ -15,6 +15,8 @@ import click
 from engine.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from engine.words import Say
 
 
@@ -80,6 +82,20 @@ def require_folder(out: Path) -> None:
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
     """Show a bar with the time left on standard error; yields what moves it by one."""
+    with _progress() as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+@contextmanager
+def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show such a bar for what says itself how much is done, and of how much."""
+    with _progress() as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _progress() -> Progress:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -98,9 +114,8 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+    # what is printed meanwhile goes above the bar; but where it goes to a file or a pipe, it must get there
+    return Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
 
 
 def finite(value: Any) -> Any:

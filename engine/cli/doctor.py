@@ -6,11 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 import click
 
 from engine.cli.findings import Finding, Level, Patient, look
 from engine.errors import DataNotFit
+
+if TYPE_CHECKING:
+    from engine.words import Say
 
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
@@ -31,7 +35,7 @@ def doctor(ctx: click.Context, online: bool, as_json: bool) -> None:
     for finding in _findings(ctx, patient(), online):
         found.append(finding)
         if not as_json:
-            _show(finding)
+            _show(finding, say)
     counts = Counter(finding.level for finding in found)
     if as_json:
         document = {"findings": [finding.to_json() for finding in found], "counts": {at: counts[at] for at in Level}}
@@ -66,8 +70,11 @@ def _findings(ctx: click.Context, patient: Patient, online: bool) -> Iterator[Fi
         yield from ctx.invoke(entry.load().commands["findings"], online=online)
 
 
-def _show(finding: Finding) -> None:
-    mark = click.style(f"{finding.level:<8}", fg=_COLOURS[finding.level])
+def _show(finding: Finding, say: Say) -> None:
+    from rich.cells import cell_len
+
+    level = say(str(finding.level))
+    mark = click.style(level + " " * (8 - cell_len(level)), fg=_COLOURS[finding.level])  # 警告 is four columns wide
     click.echo(f"{mark}{finding.check:<22}{finding.said}")
     if finding.remedy:
         click.echo(f"{'':<8}{'':<22}> {finding.remedy}")

@@ -7,11 +7,14 @@ import sys
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from engine.files import disk_failed
+
+if TYPE_CHECKING:
+    from engine.words import Say
 
 COMMANDS = {
     "init": "engine.cli.setup:init",
@@ -122,20 +125,42 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         result: Any = ashare.main(given, prog_name="ashare", standalone_mode=False)
     except click.exceptions.Abort:
-        sys.exit("Aborted.")
+        sys.exit(_say()("Aborted."))
     except click.ClickException as error:
         if "--debug" in given:
             raise
-        error.show()
+        _complain(error)
         sys.exit(error.exit_code)
     except Exception as error:
         if "--debug" in given:
             raise
         if isinstance(error, OSError) and (known := disk_failed(error)):
-            known.show()
+            _complain(known)
             sys.exit(known.exit_code)
-        click.echo(
-            f"Error: unexpected {type(error).__name__}: {error}. Run `ashare --debug ...` for the place.", err=True
-        )
+        _unforeseen(error)
         sys.exit(1)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _complain(error: click.ClickException) -> None:
+    """Say what failed; what click itself refuses, it shows with the command's usage."""
+    if isinstance(error, click.UsageError):
+        error.show()
+    else:
+        click.echo(_say()("Error: {said}", said=error.format_message()), err=True)
+
+
+def _unforeseen(error: Exception) -> None:
+    sentence = "Error: unexpected {kind}: {said}. Run `ashare --debug ...` for the place."
+    click.echo(_say()(sentence, kind=type(error).__name__, said=error), err=True)
+
+
+def _say() -> Say:
+    """Return what speaks the language in force; English where that cannot be found out."""
+    from engine.cli.common import sayer
+    from engine.words import say_in
+
+    try:
+        return sayer()
+    except Exception:  # a failure must be told, whatever else fails
+        return say_in("en")

@@ -20,6 +20,7 @@ from engine.prove.kinds import Evidence, Kind
 if TYPE_CHECKING:
     from engine.prove.lookahead import Cell, Perturb
     from engine.prove.parity import Compared
+    from engine.prove.rules import ExRights, Proof
     from engine.prove.warmup import Warmup
 
 
@@ -31,39 +32,26 @@ def prove() -> None:
 @prove.command("rules")
 @click.option("-b", "--bundle", default="ashare", show_default=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write every exception to this Parquet.")
-def prove_rules(bundle: str, out: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def prove_rules(bundle: str, out: Path | None, as_json: bool) -> None:
     """Compute every recorded price limit from the rulebook and name what differs."""
     from engine.errors import ProofFailed
     from engine.panels.bundle import open_bundle
-    from engine.prove.rules import CAUSES, Cause, compare, ex_rights, vectors
+    from engine.prove.rules import Cause, compare, ex_rights, vectors
 
     if out is not None:
         require_folder(out)
     panels = open_bundle(bundle).panels
-    proof = compare(panels)
+    proof, tried = compare(panels), list(vectors())
     if out is not None:
         proof.exceptions.write_parquet(out)
-    for line in proof.exceptions.filter(cause=str(Cause.UNEXPLAINED)).iter_rows(named=True):
-        click.echo(
-            f"{line['ts_code']} {line['session']}: recorded {line['recorded_up']:.2f}, by rule {line['rule_up']:.2f}"
-        )
-    wrong = [(what, source, ours) for what, source, ours in vectors() if source != ours]
-    for what, source, ours in wrong:
-        click.echo(f"vector {what}: {source} by its source, {ours} by the rulebook")
-    click.echo(f"bars                        {proof.bars:>12,}")
-    click.echo(f"with the exchange's row     {proof.recorded:>12,}")
-    click.echo(
-        f"  that gives no limit       {proof.without_limit:>12,}  the rule frees {proof.without_limit_by_rule:,}"
-    )
-    click.echo(f"compared                    {proof.compared:>12,}")
-    for cause, count in proof.counts().items():
-        click.echo(f"  {cause:<26}{count:>12,}  {CAUSES[cause]}")
-    click.echo(f"corrected by one fen        {proof.corrected:>12,}  no trade confirms the record")
+    wrong = [(what, source, ours) for what, source, ours in tried if source != ours]
     reference = ex_rights(panels)
-    near = f"equal {reference.equal:,}, a fen off {reference.near:,}"
-    click.echo(f"ex-rights prices            {reference.checked:>12,}  {near}")
-    click.echo(f"vectors                     {sum(1 for _ in vectors()):>12,}  wrong: {len(wrong)}")
-    click.echo(f"equal                       {proof.equal:>12,}  {proof.equal / max(proof.compared, 1):.4%}")
+    if as_json:
+        click.echo(json.dumps(_rules_document(proof, reference, len(tried), wrong), ensure_ascii=False, default=str))
+    else:
+        for line in _rules_table(proof, reference, len(tried), wrong):
+            click.echo(line)
     unexplained = proof.counts().get(Cause.UNEXPLAINED, 0)
     with _noted("rules", panels.data_id, f"{proof.compared:,} limits"):
         if wrong or unexplained:
@@ -72,6 +60,48 @@ def prove_rules(bundle: str, out: Path | None) -> None:
                 f"{unexplained} limits differ without a cause, {len(wrong)} vectors are wrong",
                 "Look at the lines above; --out writes all of them.",
             )
+
+
+_Wrong = Sequence[tuple[str, Any, Any]]
+"""Vectors that come out otherwise: what, by its source, by the rulebook."""
+
+
+def _rules_document(proof: Proof, reference: ExRights, vectors: int, wrong: _Wrong) -> dict[str, Any]:
+    return {
+        "bars": proof.bars,
+        "recorded": proof.recorded,
+        "without_limit": proof.without_limit,
+        "without_limit_by_rule": proof.without_limit_by_rule,
+        "compared": proof.compared,
+        "equal": proof.equal,
+        "exceptions": {str(cause): count for cause, count in proof.counts().items()},
+        "corrected": proof.corrected,
+        "ex_rights": {"checked": reference.checked, "equal": reference.equal, "near": reference.near},
+        "vectors": vectors,
+        "wrong": [{"vector": what, "source": source, "rulebook": ours} for what, source, ours in wrong],
+    }
+
+
+def _rules_table(proof: Proof, reference: ExRights, vectors: int, wrong: _Wrong) -> Iterator[str]:
+    """Yield what has no cause, then what was compared."""
+    from engine.prove.rules import CAUSES, Cause
+
+    for line in proof.exceptions.filter(cause=str(Cause.UNEXPLAINED)).iter_rows(named=True):
+        limits = f"recorded {line['recorded_up']:.2f}, by rule {line['rule_up']:.2f}"
+        yield f"{line['ts_code']} {line['session']}: {limits}"
+    for what, source, ours in wrong:
+        yield f"vector {what}: {source} by its source, {ours} by the rulebook"
+    yield f"bars                        {proof.bars:>12,}"
+    yield f"with the exchange's row     {proof.recorded:>12,}"
+    yield f"  that gives no limit       {proof.without_limit:>12,}  the rule frees {proof.without_limit_by_rule:,}"
+    yield f"compared                    {proof.compared:>12,}"
+    for cause, count in proof.counts().items():
+        yield f"  {cause:<26}{count:>12,}  {CAUSES[cause]}"
+    yield f"corrected by one fen        {proof.corrected:>12,}  no trade confirms the record"
+    near = f"equal {reference.equal:,}, a fen off {reference.near:,}"
+    yield f"ex-rights prices            {reference.checked:>12,}  {near}"
+    yield f"vectors                     {vectors:>12,}  wrong: {len(wrong)}"
+    yield f"equal                       {proof.equal:>12,}  {proof.equal / max(proof.compared, 1):.4%}"
 
 
 def _noted(kind: str, data_id: str, extent: str) -> AbstractContextManager[None]:

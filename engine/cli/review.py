@@ -181,7 +181,7 @@ def reproduce(folder: Path | None, bundle: str) -> None:
     ends it with exit code 4.
     """
     from engine import settings
-    from engine.cli.backtest import run, run_folder
+    from engine.cli.backtest import run, run_folder, sessions_shown
     from engine.host.registration import install
     from engine.panels.bundle import open_bundle
     from engine.report.opened import open_run
@@ -192,4 +192,6 @@ def reproduce(folder: Path | None, bundle: str) -> None:
     again = Reproduction(found, bundle, open_bundle(bundle).panels.data_id)
     for note in again.notes():
         click.echo(f"Warning: {note}", err=True)
-    click.echo(again.check(lambda script, start, end, capital: run(script, start, end, bundle, capital)))
+    with sessions_shown():
+        said = again.check(lambda script, start, end, capital: run(script, start, end, bundle, capital))
+    click.echo(said)

@@ -13,6 +13,7 @@ from zipline.finance.metrics.tracker import MetricsTracker
 
 from engine.host.audit import Audit
 from engine.host.ledger import AShareLedger
+from engine.host.progress import tell
 from engine.market.actions import recovery
 from engine.panels.reader import Panels
 from engine.report.runs import Diary
@@ -80,6 +81,7 @@ class AShareMetricsTracker(MetricsTracker):
             session.date(), self.portfolio.cash, self.portfolio.portfolio_value, self._held(session.date())
         )
         self._tell(lambda audit: audit.close(session, self.portfolio, self._ledger.holdings))
+        tell(len(self.diary.closes), len(self._sessions))
         return packet
 
     def process_close_position(self, asset: Asset, day: pd.Timestamp, data_portal: Any) -> None:

@@ -23,7 +23,7 @@ from bundles.tushare.caps import TERMS
 from engine import calendar, clock, settings
 from engine.cli import checkup
 from engine.cli.doctor import patient
-from engine.cli.findings import Finding, Level, look
+from engine.cli.findings import Finding, Level, Patient, look
 from engine.cli.main import ashare
 from engine.private import write_private
 from tests import accounts
@@ -80,6 +80,7 @@ def test_what_is_installed_here_is_in_order():
         ("zipline-reloaded", "3.1.0", 'pip install "zipline-reloaded==3.2.1"'),
         ("pandas", "3.0.1", 'pip install "pandas<3,>=2.2"'),
         ("torch", None, 'pip install "torch==2.13.0"'),
+        ("rich", None, 'pip install "rich>=13.9"'),
     ],
 )
 def test_a_package_of_another_version(monkeypatch, name, version, remedy):
@@ -343,6 +344,38 @@ def test_what_the_token_may_ask(vendor, monkeypatch):
     assert all("tushare.points" in finding.remedy for finding in bad("rights"))
 
 
+def test_an_account_that_may_more_than_the_settings_say(vendor_folder, monkeypatch):
+    with LocalTushare(vendor_folder, TOKEN, points=5000) as server:
+        monkeypatch.setenv("ASHARE_TUSHARE__BASE_URL", server.url)
+        monkeypatch.setenv("ASHARE_TUSHARE_TOKEN", TOKEN)
+        more = bad("rights")
+    assert {finding.check for finding in more} == {"rights stock_st", "rights income_vip", "rights balancesheet_vip"}
+    assert {finding.level for finding in more} == {WARNING}
+    assert all("tushare.points" in finding.remedy for finding in more)
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(0, False), (1, False), (10, True), (-10, True), (60 * 24 * 400, True)])
+def test_a_clock_that_is_not_the_vendor_s(vendor, minutes, told):
+    here = patient()  # whose clock stands still; the server's does not
+    late = Patient(here.settings, dt.datetime.now(clock.SHANGHAI) + dt.timedelta(minutes=minutes), here.say)
+    findings = list(outside.vendors_clock(late))
+    assert [finding.level for finding in findings] == ([PROBLEM] if told else [])
+    assert all(f"{abs(minutes):,} minutes off" in finding.said for finding in findings)
+    assert not vendor.asked  # no token for that
+
+
+def test_a_server_that_does_not_tell_the_time_is_not_waited_for(home, monkeypatch):
+    import socket
+
+    monkeypatch.setattr(outside, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for port in (9, silent.getsockname()[1]):
+            monkeypatch.setenv("ASHARE_TUSHARE__BASE_URL", f"http://127.0.0.1:{port}")
+            before = time.monotonic()
+            assert list(outside.vendors_clock(patient())) == []
+            assert time.monotonic() - before < 3
+
+
 def test_a_token_the_vendor_does_not_know(vendor, monkeypatch):
     monkeypatch.setenv("ASHARE_TUSHARE_TOKEN", TOKEN[::-1])
     assert only("rights").level is PROBLEM
@@ -351,6 +384,7 @@ def test_a_token_the_vendor_does_not_know(vendor, monkeypatch):
 
 def test_a_vendor_who_asks_for_patience(vendor_folder, monkeypatch):
     with LocalTushare(vendor_folder, TOKEN, calls_per_minute=1) as server:
+        monkeypatch.setenv("ASHARE_TUSHARE__POINTS", "5000")
         monkeypatch.setenv("ASHARE_TUSHARE__BASE_URL", server.url)
         monkeypatch.setenv("ASHARE_TUSHARE_TOKEN", TOKEN)
         assert not bad("rights")
@@ -393,6 +427,14 @@ def test_the_exit_code_tells_a_problem(home, monkeypatch):
     assert said.splitlines()[-1].startswith("1 problems, ")
     CliRunner().invoke(ashare, ["init"])
     assert run(code=0).splitlines()[-1].startswith("0 problems, ")
+
+
+def test_in_chinese_the_columns_stand_under_each_other(home, monkeypatch):
+    monkeypatch.setenv("ASHARE_LANGUAGE", "zh")
+    lines = [line for line in run(code=3).splitlines() if line[:2] in ("正常", "警告", "问题")]
+    assert {line[:2] for line in lines} == {"正常", "警告", "问题"}
+    assert {line[2:6] for line in lines} == {" " * 4}
+    assert not any(line[6].isspace() for line in lines)
 
 
 def test_json(home):
