@@ -35,8 +35,9 @@ class Chrome:
         for domain in ("Page", "Network", "Log", "Runtime"):
             self._send(f"{domain}.enable")
 
-    def open(self, page: Path, width: int, height: int) -> Seen:
-        """Open a page at a size and return what it did until it was loaded."""
+    def open(self, page: Path, width: int, height: int, media: str = "screen") -> Seen:
+        """Open a page at a size, on the screen or on paper (``print``), and return what it did until it was loaded."""
+        self._send("Emulation.setEmulatedMedia", media=media)
         phone = width < 600
         self._send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self._waiting.clear()

@@ -137,6 +137,16 @@ def test_the_page_opens_offline_without_a_complaint(browser: Chrome, tmp_path, w
     assert browser.value(hidden) == 0
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_is_cut_off_on_paper(browser: Chrome, tmp_path, language):
+    """A4 with the browser's margins is 718 pixels wide."""
+    browser.open(render(a_run(tmp_path / "run", length=240, orders=ORDERS), language), 718, 1000, "print")
+    right = (
+        "Math.max(...[...document.querySelectorAll('td, svg, .tile')].map(one => one.getBoundingClientRect().right))"
+    )
+    assert browser.value(right) <= 718
+
+
 def test_a_browser_that_is_there_finds_what_is_wrong_with_a_page(browser: Chrome, tmp_path):
     page = tmp_path / "bad.html"
     page.write_text('<img src="https://example.com/a.png"><div style="width:3000px">x</div><script>boom()</script>')
