@@ -31,6 +31,22 @@ class AShareDataPortal(DataPortal):
             )
         self.bars: PanelBarReader = kwargs["equity_daily_reader"]
         super().__init__(asset_finder, trading_calendar, *args, **kwargs)
+        self._moment: Any = None
+        self._closes: list[Any] = []
+
+    def get_scalar_asset_spot_value(self, asset: Any, field: str, dt: pd.Timestamp, data_frequency: str) -> Any:
+        """Return a value of an asset, as zipline does; the close of a session with a bar is looked up at once.
+
+        zipline asks for the price of each holding at each close by itself, which is most of what it asks for.
+        """
+        if field == "price" and data_frequency == "daily" and not self._augmented_sources_map:
+            if dt is not self._moment:
+                row = self.bars.panels.row(self.trading_calendar.minute_to_session(dt))
+                self._moment, self._closes = dt, self.bars.row_values("close", row)
+            close = self._closes[asset.sid]
+            if close:
+                return close / 100.0
+        return super().get_scalar_asset_spot_value(asset, field, dt, data_frequency)
 
     def _get_daily_spot_value(self, asset: Any, column: str, dt: pd.Timestamp) -> Any:
         if column != "price":
