@@ -25,10 +25,10 @@ def commands_of(page: str) -> list[str]:
 
 
 def parses(line: str) -> None:
-    """Complain about a command the program does not have, or an option it does not know."""
+    """Complain about a command the program does not have, or an option it does not know; `ashare prove ...` is a group."""
     words = shlex.split(line)[1:]
     command: click.Command = ashare
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and words and words[0] != "...":
         context = click.Context(command)
         found = command.get_command(context, words.pop(0))
         assert found is not None, line
