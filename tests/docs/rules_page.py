@@ -32,24 +32,29 @@ SAID = {
     "hours": ("Hours", "Shanghai time. They are shown; no daily bar depends on them."),
     "stamp_duty": ("Stamp duty", "Share of turnover, by side."),
     "transfer_fee": ("Transfer fee", "Share of turnover, or of the par value of the shares, by exchange; both sides."),
-    "handling_fee": ("Handling fee", "Share of turnover, by exchange. Charged beside the commission only with "
-                     "`execution.exchange_fees = true`."),
+    "handling_fee": (
+        "Handling fee",
+        "Share of turnover, by exchange. Charged beside the commission only with `execution.exchange_fees = true`.",
+    ),
     "regulatory_fee": ("Regulatory fee", "Share of turnover, by exchange; likewise."),
     "commission": ("Commission", "The highest rate, and CNY an order by custom. What is charged is a setting."),
-    "dividend_tax": ("Dividend tax", "Share of the dividend of an individual: withheld when it is paid, and due in "
-                     "all, by the time the shares were held."),
+    "dividend_tax": (
+        "Dividend tax",
+        "Share of the dividend of an individual: withheld when it is paid, and due in "
+        "all, by the time the shares were held.",
+    ),
     "delisting": ("Delisting", "Share of the last price that is left of a holding, by the way the stock left."),
 }
 HEAD = """\
 # Rules of the market, with dates and sources
 
-This page is made from the rows in [engine/market/data](../engine/market/data); do not edit it. A row holds from its day until the next row of
-its scope. A day before the first row of a scope is refused: a rule is never guessed. `ashare rules CODE DAY` shows what holds for one
-stock on one day, for example `ashare rules 300750.SZ 2020-08-24`.
+This page is made from the rows in [engine/market/data](../engine/market/data); do not edit it. A row holds from its day
+until the next row of its scope. A day before the first row of a scope is refused: a rule is never guessed.
+`ashare rules CODE DAY` shows what holds for one stock on one day, for example `ashare rules 300750.SZ 2020-08-24`.
 
-"Secondary", "package" and "own knowledge" in a source say that the exchange's own text was not seen. The last column names the same rule in the
-package [marina-rules](https://pypi.org/project/marina-rules/), where it has it: a test holds our row against it. A recorded limit of the
-exchange (`stk_limit`) wins over the computed one where the lake has the row.
+"Secondary", "package" and "own knowledge" in a source say that the exchange's own text was not seen. The last column
+names the same rule in the package [marina-rules](https://pypi.org/project/marina-rules/), where it has it: a test holds
+our row against it. A recorded limit of the exchange (`stk_limit`) wins over the computed one where the lake has it.
 [reliability.md](reliability.md) says how the rows are tested.
 
 """
@@ -61,7 +66,9 @@ def page() -> str:
     parts.append(_listed("Boards", "By the first digits of the code.", "boards", "prefix suffix scope source"))
     parts.append(
         _listed(
-            "Special listings", "Listed without an issue price: no band on the first day.", "special_listings",
+            "Special listings",
+            "Listed without an issue price: no band on the first day.",
+            "special_listings",
             "ts_code kind source",
         )
     )

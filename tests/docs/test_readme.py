@@ -25,7 +25,7 @@ def commands_of(page: str) -> list[str]:
 
 
 def parses(line: str) -> None:
-    """Complain about a command the program does not have, or an option it does not know; `ashare prove ...` is a group."""
+    """Complain about a command the program does not have, or an option it does not know; ``prove ...`` is a group."""
     words = shlex.split(line)[1:]
     command: click.Command = ashare
     while isinstance(command, click.Group) and words and words[0] != "...":

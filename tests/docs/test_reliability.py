@@ -29,7 +29,9 @@ def test_a_promise_has_tests_and_limits(number):
     sources = [path.read_text("utf-8") for path in files]  # each exists
     for source in sources:
         assert re.search(r"^def test_", source, re.MULTILINE)
-    marks = [kind for kind, mark in (("slow", "mark.slow"), ("private", "mark.real")) if any(mark in s for s in sources)]
+    marks = [
+        kind for kind, mark in (("slow", "mark.slow"), ("private", "mark.real")) if any(mark in s for s in sources)
+    ]
     if any("real_home" in source for source in sources) and "private" not in marks:
         marks.append("private")
     assert TABLE[number].split(", ") == ["fast", *marks]

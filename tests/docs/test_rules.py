@@ -18,7 +18,9 @@ def test_the_page_is_the_one_made_from_the_rows():
 
 def test_every_dated_row_stands_in_it():
     """Read once more without the code that makes the page."""
-    written = re.findall(r"^\| (\d{4}-\d\d-\d\d) \| `([\w.]+)` \| ([^|]+) \| (.+) \| (?:(\S+) )?\|$", page(), re.MULTILINE)
+    written = re.findall(
+        r"^\| (\d{4}-\d\d-\d\d) \| `([\w.]+)` \| ([^|]+) \| (.+) \| (?:(\S+) )?\|$", page(), re.MULTILINE
+    )
     shown = {(day, scope, value, source, outside) for day, scope, value, source, outside in written}
     rows = set()
     for name in TABLES:
