@@ -87,9 +87,10 @@ def test_the_two_strategies_with_the_factor_say_the_same_of_it():
     assert bodies[0] == bodies[1]
 
 
-def test_the_network(demo):
+def test_the_network(demo, monkeypatch):
     """One of the months: the others are the same once more."""
     assert given("ashare train") == ["train", "--start", "2019-06", "--end", "2019-12"]
+    monkeypatch.setenv("ASHARE_MODEL__SAMPLE_EVERY", "5")
     ran("train", "--start", "2019-06", "--end", "2019-06")
     Path("mine.py").write_text(NETWORK, "utf-8")
     folder = Path(ran("backtest", "mine.py", "-s", "2019-06-03", "-e", "2019-06-28").strip()).parent
