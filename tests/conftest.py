@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from bundles.importer import import_folder
 from bundles.lake import Lake
 from engine import settings
 from tests.markets import Market
+
+hypothesis_settings.register_profile("unhurried", deadline=None)  # how long an example takes is the machine's affair
+hypothesis_settings.load_profile("unhurried")
 
 if TYPE_CHECKING:
     from engine.panels.bundle import Bundle

@@ -131,11 +131,12 @@ def test_orders_are_counted_by_how_much_they_traded(tmp_path):
 
 def dates_of(sessions: list[dt.datetime]) -> list[Any]:
     """Return the extents of the dates below a plot, left to right."""
-    figure = Figure(figsize=(9.6, 2.3))
-    axes = figure.subplots()
-    plots._date_axis(axes, sessions)
-    figure.canvas.draw()
-    labels = [label for label in axes.get_xticklabels() if label.get_text()]
+    with plots.style():
+        figure = Figure(figsize=(9.6, 2.3))
+        axes = figure.subplots()
+        plots._date_axis(axes, sessions)
+        figure.canvas.draw()
+        labels = [label for label in axes.get_xticklabels() if label.get_text()]
     return sorted((label.get_window_extent() for label in labels), key=lambda extent: extent.x0)
 
 
