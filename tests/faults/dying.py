@@ -164,9 +164,9 @@ def points(kind: str, calls: list[str], start: int, step: int) -> Iterator[int]:
 
 
 def chain(words: list[str], every: int) -> list[int]:
-    """Let each run die after so many operations, until one ends."""
+    """Let each run die after so many operations, until one ends or many have died."""
     codes = [9]
-    while codes[-1] == 9 and len(codes) < 100:
+    while codes[-1] == 9 and len(codes) < 40:
         codes.append(run(words, "before", every)[0])
     return codes
 
@@ -192,8 +192,9 @@ def go(kinds: list[str], words: list[str]) -> None:
     for kind, at in every:
         restore()
         if kind == "chain":
-            codes = chain(words, at)
-            print(json.dumps({"kind": kind, "at": at, "codes": codes, "same": files(accounts) == clean}), flush=True)
+            codes, again = chain(words, at), run(words)[0]
+            point = {"kind": kind, "at": at, "codes": codes, "again": again, "same": files(accounts) == clean}
+            print(json.dumps(point), flush=True)
             continue
         code, said, _ = run(words, kind, at)
         left = files(accounts)

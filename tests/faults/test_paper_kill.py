@@ -66,6 +66,11 @@ FILLED = [
 """How each order of the script must end, by the bars of the market: once each."""
 
 
+A_LINE = 33
+"""Operations from the start of a run that died before to its first line: the lock, what is cleared away, a session's
+files, the line. Measured: runs that die at every 33rd end, at every 31st they do not."""
+
+
 def require_whole(found: dict[str, str]) -> None:
     """Complain unless a journal says what the market and the script come to, worked out by hand."""
     lines = [json.loads(line) for line in found["mine/journal.jsonl"].splitlines()]
@@ -118,12 +123,17 @@ def test_letters_and_tickets_are_neither_lost_nor_doubled(
 
 @pytest.mark.parametrize("kinds", [pytest.param("chain:24:9", marks=slow), "chain:40:1000"])
 def test_runs_that_die_again_and_again(made: Path, kinds: str) -> None:
-    """Each run dies after so many operations, the one after it too, until one ends."""
+    """Each run dies after so many operations, the one after it too, until one ends.
+
+    Where none gets as far as the next line of the journal none ends; then nothing is lost either, and the first run
+    that is left alone does it all.
+    """
     _, *points = results(kinds)
     assert points
     for point in points:
         assert set(point["codes"][:-1]) == {9}, point
-        assert (point["codes"][-1], point["same"]) == (0, True), point
+        assert point["codes"][-1] == 0 or point["at"] < A_LINE, point
+        assert (point["again"], point["same"]) == (0, True), point
 
 
 @pytest.mark.parametrize("kills", [pytest.param(25, marks=slow), 2])
